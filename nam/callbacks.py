@@ -1,0 +1,185 @@
+"""What happens around the epochs of a run: validation, events, the best model, resuming."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nam import plots
+from nam.data.pipeline import Batches
+from nam.errors import UserError
+from nam.evaluate import Evaluator
+from nam.runs import Events, Run, replacing
+
+STATE = "state.npz"
+MODEL = "model.keras"
+PICTURED = 8  # validation images shown with their gaze
+PICTURES = 10  # times per run that they are shown, at most
+
+
+class Epochs(keras.callbacks.Callback):
+    """Sets the data's epoch and the optimizer's rate; stops with a sentence when the loss is not a number.
+
+    Args:
+        train: Training data.
+        rates: Learning rate of each epoch.
+    """
+
+    def __init__(self, train: Batches, rates: list[float]):
+        super().__init__()
+        self.train = train
+        self.rates = rates
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.train.epoch = epoch
+        self.model.optimizer.learning_rate = self.rates[epoch]
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(float(logs["loss"])):
+            raise UserError(
+                f"the loss became {float(logs['loss'])} in epoch {self.epoch + 1}: most likely the learning rate of "
+                f"{self.rates[self.epoch]:g} is too high; try a lower --learning-rate or --clip-norm."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["learning_rate"] = self.rates[epoch]
+        logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds every kind of validation accuracy to the epoch's logs, as `val_…`."""
+
+    def __init__(self, evaluator: Evaluator, validation: Batches):
+        super().__init__()
+        self.evaluator = evaluator
+        self.validation = validation
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = self.evaluator(self.validation)
+        logs["val_accuracy"] = found.deterministic
+        logs["val_sampled_accuracy"] = found.sampled
+        logs["val_vote_accuracy"] = found.vote
+        logs["val_loss"] = found.loss
+
+
+class Record(keras.callbacks.Callback):
+    """Writes each epoch's numbers, and now and then its gaze, to the event files."""
+
+    def __init__(self, events: Events, validation: Batches, epochs: int):
+        super().__init__()
+        self.events = events
+        self.validation = validation
+        self.every = max(1, round(epochs / PICTURES))
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        train = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
+        self.events.scalars("train", train, epoch)
+        self.events.scalars("validation", validation, epoch)
+        if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            figure = picture(self.model, self.validation)
+            self.events.image("validation", "gaze", plots.pixels(figure), epoch)
+        self.events.flush()
+
+
+class Resume(keras.callbacks.Callback):
+    """Keeps the best model, and after every epoch all that it takes to go on: weights, optimizer, draws, best value.
+
+    One file, written beside and put in place in one step, so that a killed run always finds a whole one.
+
+    Args:
+        run: The run's folder.
+        monitor: The log whose highest value marks the best epoch.
+        images_shape: Of the model's input, `(None, height, width, channels)`.
+    """
+
+    def __init__(self, run: Run, monitor: str, images_shape: tuple[int | None, ...]):
+        super().__init__()
+        self.run = run
+        self.images_shape = images_shape
+        self.monitor = monitor
+        self.history: list[dict[str, float]] = []
+        self.best_epoch: int | None = None
+        self.seconds = 0.0
+        self._copy: keras.Model | None = None
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts the saved state, if there is one, into a compiled model; returns the epoch to go on from."""
+        path = self.run.path / STATE
+        if not path.exists():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
+            variables = _variables(model)
+            if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+                raise ValueError("it does not fit the model")
+        except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
+            raise UserError(f"cannot resume from {path} ({error}): remove that file to start the run anew.") from None
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.history, self.best_epoch, self.seconds = meta["history"], meta["best_epoch"], meta["seconds"]
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append({name: float(value) for name, value in logs.items()})
+        if self.best_epoch is None or logs[self.monitor] > self.history[self.best_epoch][self.monitor]:
+            self.best_epoch = epoch
+            self._save_model()
+        self.seconds += time.perf_counter() - self.start
+        meta = {"history": self.history, "best_epoch": self.best_epoch, "seconds": self.seconds}
+        arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_variables(self.model))}
+        with replacing(self.run.path / STATE) as temporary, temporary.open("wb") as file:
+            np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
+
+    def finish(self) -> None:
+        """Removes the state: a finished run does not go on."""
+        (self.run.path / STATE).unlink(missing_ok=True)
+
+    def _save_model(self) -> None:
+        # An uncompiled copy: a compiled model would take its optimizer along, three times the size.
+        if self._copy is None:
+            self._copy = type(self.model).from_config(self.model.get_config())
+            self._copy.build(self.images_shape)
+        self._copy.set_weights(self.model.get_weights())
+        with replacing(self.run.path / MODEL) as temporary:
+            self._copy.save(temporary)
+
+
+def picture(model: keras.Model, validation: Batches):
+    """The gaze of the deterministic policy on a few validation images, as a Figure."""
+    batch = validation.batch(0)
+    images, labels = batch.images[:PICTURED], batch.labels[:PICTURED]
+    outputs = model(images, training=False)
+    answers = np.argmax(keras.ops.convert_to_numpy(outputs["logits"]), axis=-1)
+    titles = [f"{label}, read as {answer}" for label, answer in zip(labels, answers, strict=True)]
+    locations = keras.ops.convert_to_numpy(outputs["locations"])
+    return plots.gaze(images, locations, model.sensor.bandwidth * model.sensor.scale_factors[0], titles)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """All that changes while training: weights, states of the random generators, the optimizer's variables."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    return own + list(model.optimizer.variables)
+
+
+def load_model(path: Path) -> keras.Model:
+    """The model of a run folder or a `.keras` file, loaded in Keras's safe mode."""
+    path = path / MODEL if path.is_dir() else path
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(f"cannot load the model {path} ({str(error).splitlines()[0]}): train the run anew.") from None

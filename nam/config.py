@@ -1,0 +1,257 @@
+"""Every hyper-parameter of a run: its default, unit, limits and meaning, once."""
+
+import json
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from nam.errors import UserError, did_you_mean
+
+DIGIT = 28  # side of the digit box of MNIST, Fashion-MNIST and the enlarged bundled digits, pixels
+
+# What `None` stands for. Clutter of Mnih et al. (2014) is published for three canvases; on another one the clutter of
+# the largest is scaled with the area.
+CANVAS = {"translated": 60, "cluttered": 60, "augmented": 100, "belaid": 100}
+CLUTTER = {
+    "cluttered": {40: (5, 5), 60: (4, 8), 100: (8, 8)},
+    "augmented": {100: (8, 9)},
+    "belaid": {100: (8, 9)},
+}
+DATASETS = ("mnist", "fashion_mnist", "digits")
+FOLDER = "folder:"
+
+
+class _Values(BaseModel):
+    """A frozen set of named values that refuses unknown names, and says what is wrong in one sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UserError(_sentence(type(self), error)) from None
+
+
+class Config(_Values):
+    """The scientific values of a run: together with the code they determine its result.
+
+    `None` stands for the preset of the task; `resolved` fills it in. Raises `UserError` for an unknown name or a
+    value outside its limits.
+    """
+
+    model: Literal["ram"] = Field("ram", description="what to train: the recurrent attention model (ram)")
+    dataset: str | None = Field(
+        None,
+        description="mnist, fashion_mnist, digits (the 1,797 bundled with scikit-learn; one epoch draws each training "
+        "digit three times, a test draws each test digit ten times) or folder:PATH (one sub-folder of PNG or JPEG "
+        "images per class). None: MNIST where it is at hand or can be downloaded, else digits",
+    )
+    task: Literal["original", "translated", "cluttered", "augmented", "belaid"] | None = Field(
+        None,
+        description="how an image is made from a digit: as it is (original), placed at random (translated), over "
+        "fragments of other digits (cluttered), also rotated by up to 15 degrees (augmented), as the study's published "
+        "code drew it (belaid). None: augmented; original for a folder",
+    )
+    canvas: int | None = Field(None, ge=4, le=4096, description="side of the image, pixels. None: the task's preset")
+    distractors: int | None = Field(
+        None, ge=0, le=1000, description="fragments of other digits per image. None: the task's preset"
+    )
+    distractor_size: int | None = Field(
+        None, ge=1, le=1000, description="side of a fragment, pixels. None: the task's preset"
+    )
+    noise: float = Field(
+        0.0, ge=0, le=1, description="standard deviation of Gaussian noise on every pixel, in units of full white"
+    )
+    glimpses: int = Field(4, ge=1, le=1000, description="number of looks at one image")
+    scales: int = Field(4, ge=1, le=16, description="number of patches per look, each covering more than the last")
+    scale_factors: tuple[int, ...] | None = Field(
+        None, description="pixels of the image per pixel of the patch, one per scale. None: 1 2 4 8 ..."
+    )
+    bandwidth: int = Field(12, ge=1, le=512, description="side of each patch, pixels")
+    padding: Literal["zero", "noise"] = Field(
+        "zero",
+        description="what a patch sees beyond the image: black, or the uniform noise of TensorFlow's old glimpse",
+    )
+    retina: Literal["normalized", "plain"] = Field(
+        "normalized",
+        description="patches as the network sees them: each scale brought to like strength, or as they are",
+    )
+    std: float = Field(
+        0.22, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
+    )
+    policy: Literal["learned", "frozen", "random", "center"] = Field(
+        "learned",
+        description="where to look: learned by REINFORCE, an untrained network (frozen), anywhere (random), the centre",
+    )
+    core: Literal["lstm", "rnn"] = Field(
+        "lstm", description="recurrent core: LSTM, or ReLU units that start from the identity"
+    )
+    hidden: int = Field(256, ge=1, le=8192, description="units of the recurrent core and of the glimpse vector")
+    samples: int = Field(
+        4, ge=1, le=256, description="Monte-Carlo copies of each image in training, each with its gaze"
+    )
+    advantage: Literal["learned", "leave-one-out"] = Field(
+        "leave-one-out",
+        description="what a reward is compared with: a learned baseline, or the mean of the other copies",
+    )
+    reward: Literal["correct", "probability"] = Field(
+        "probability", description="reward of a gaze: 1 for a right answer, or the probability given to the right class"
+    )
+    first_location: Literal["random", "center"] = Field("random", description="where the first look goes in training")
+    reinforce_weight: float = Field(1.0, ge=0, le=1000, description="weight of the REINFORCE part of the loss")
+    baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")
+    optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
+    learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")
+    learning_rate_min: float = Field(1e-5, ge=0, le=100, description="the schedule never goes below this rate")
+    schedule: Literal["exponential", "cosine", "constant"] = Field(
+        "exponential", description="learning rate per epoch: times decay, half a cosine over all epochs, or unchanged"
+    )
+    decay: float = Field(0.97, gt=0, le=1, description="factor of the exponential schedule per epoch")
+    clip_norm: float | None = Field(5.0, gt=0, description="the gradient is scaled down to this norm. None: never")
+    batch_size: int = Field(128, ge=1, le=65536, description="images per training step")
+    epochs: int = Field(100, ge=1, le=100_000, description="passes over the training images (see dataset for digits)")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="seed of the weights, the draws, the gaze and the validation split"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if self.dataset is not None and self.dataset not in DATASETS and not self.dataset.startswith(FOLDER):
+            raise UserError(
+                f"unknown dataset '{self.dataset}'.{did_you_mean(self.dataset, (*DATASETS, FOLDER + 'PATH'))}"
+            )
+        factors = self.scale_factors
+        if factors is not None:
+            if len(factors) != self.scales:
+                raise UserError(
+                    f"scale_factors must hold one factor per scale: give {self.scales}, or set scales={len(factors)}. "
+                    f"Received: scale_factors={factors}"
+                )
+            if factors[0] < 1 or any(b <= a for a, b in pairwise(factors)):
+                raise UserError(
+                    f"scale_factors must be positive and increasing, as 1 2 4 8. Received: scale_factors={factors}"
+                )
+        if self.advantage == "leave-one-out" and self.samples < 2 and self.policy == "learned":
+            raise UserError(
+                "advantage=leave-one-out compares the copies of an image: set samples to 2 or more, or "
+                f"advantage=learned. Received: samples={self.samples}"
+            )
+        return self
+
+    def resolved(self, dataset: str) -> "Config":
+        """The same run with nothing left open: the dataset named, the task's presets filled in.
+
+        Only the canvas of task `original` on a folder stays `None`: that is the size of its images.
+        """
+        folder = dataset.startswith(FOLDER)
+        task = self.task or ("original" if folder else "augmented")
+        canvas = self.canvas or CANVAS.get(task) or (None if folder else DIGIT)
+        if not folder and canvas < DIGIT:
+            raise UserError(
+                f"canvas must hold the digit of {DIGIT} pixels: set it to {DIGIT} or more. Received: canvas={canvas}"
+            )
+        if task in CLUTTER:
+            presets = CLUTTER[task]
+            largest = max(presets)
+            count, size = presets.get(
+                canvas, (round(presets[largest][0] * (canvas / largest) ** 2), presets[largest][1])
+            )
+            count = count if self.distractors is None else self.distractors
+            size = self.distractor_size or size
+            if size > min(canvas, DIGIT) and not folder:
+                raise UserError(
+                    f"distractor_size must be at most the digit's {DIGIT} pixels. Received: distractor_size={size}"
+                )
+        else:
+            if self.distractors or self.distractor_size:
+                raise UserError(f"task '{task}' has no distractors: leave them out, or use --task cluttered.")
+            count, size = 0, None
+        factors = self.scale_factors or tuple(2**s for s in range(self.scales))
+        return self.model_copy(
+            update={
+                "dataset": dataset,
+                "task": task,
+                "canvas": canvas,
+                "distractors": count,
+                "distractor_size": size,
+                "scale_factors": factors,
+            }
+        )
+
+    def differences(self) -> dict[str, Any]:
+        """The values that are not the default, in order of definition."""
+        return {name: value for name, value in self if value != type(self).model_fields[name].default}
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "the configuration") -> "Config":
+        """The config that `text` describes. `source` is what an error calls it."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{source} is not JSON ({error}): repair or replace it.") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{source} must be a JSON object of names and values.")
+        return cls(**values)
+
+
+class Execution(_Values):
+    """Where and how a run is computed: not part of what it is."""
+
+    name: str | None = Field(None, description="folder of the run under LOGS/runs. None: made from what differs")
+    logs: str = Field("logs", description="folder of all runs")
+    data_dir: str | None = Field(
+        None,
+        description="folder of prepared datasets: TensorFlow Datasets' own, or mnist.npz and the like as Keras keeps "
+        "them. None: TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+    jit: Literal["auto", "on", "off"] = Field("auto", description="compile with XLA; auto: where it is faster")
+    mixed_precision: bool = Field(False, description="compute in float16 where it is safe (for GPUs)")
+    no_test: bool = Field(False, description="leave the test split alone, as one should while choosing values")
+
+
+def named_configs() -> dict[str, dict[str, Any]]:
+    """The starting points that `configs.json` holds for `--config NAME`: name → values."""
+    return json.loads(resources.files("nam").joinpath("configs.json").read_text())["configs"]
+
+
+def load_config(name_or_file: str) -> Config:
+    """The config of that name in `configs.json`, or of that JSON file, as a run folder holds it."""
+    named = named_configs()
+    if name_or_file in named:
+        return Config(**named[name_or_file])
+    path = Path(name_or_file)
+    if path.is_dir():
+        path = path / "config.json"
+    if path.suffix != ".json" and not path.exists():
+        raise UserError(f"unknown config '{name_or_file}'.{did_you_mean(name_or_file, named)}")
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config {path}: {error}. Name a run's config.json.") from None
+    return Config.from_json(text, str(path))
+
+
+def check_value(model: type[_Values], name: str, value: Any) -> None:
+    """Raises `UserError` if `value` alone cannot be the field `name` of `model`."""
+    field = model.model_fields[name]
+    try:
+        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+    except ValidationError as error:
+        raise UserError(_sentence(model, error, name)) from None
+
+
+def _sentence(model: type[_Values], error: ValidationError, name: str | None = None) -> str:
+    """The first fault that pydantic found, as one sentence in our words."""
+    fault = error.errors()[0]
+    name = name or str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key '{name}'.{did_you_mean(name, model.model_fields)}"
+    rule = fault["msg"].replace("Input", name, 1)
+    return f"{rule[0].lower()}{rule[1:]}. Received: {name}={fault['input']}"

@@ -1,0 +1,39 @@
+"""Datasets, tasks and batches: `load` turns a resolved config into the splits that a model trains and is tested on."""
+
+from typing import NamedTuple
+
+from nam.config import Config
+from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
+from nam.data.sources import choose, read
+
+__all__ = ["Spec", "Splits", "choose", "load"]
+
+
+class Spec(NamedTuple):
+    """What a model must know of the data."""
+
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+
+
+class Splits(NamedTuple):
+    train: Batches
+    validation: Batches
+    test: Batches
+    spec: Spec
+
+
+def load(config: Config, data_dir: str | None = None) -> Splits:
+    """The splits of a resolved config. `data_dir` is where prepared datasets lie, see `Execution`."""
+    source = read(config, data_dir)
+    splits = [
+        Batches(config, source.train, TRAIN, source.train_draws),
+        Batches(config, source.validation, VALIDATION, source.test_draws),
+        Batches(config, source.test, TEST, source.test_draws),
+    ]
+    height, width, channels = source.train.images.shape[-3:]
+    if config.canvas is not None:
+        height = width = config.canvas
+    return Splits(*splits, Spec(height, width, channels, source.classes))

@@ -1,0 +1,222 @@
+"""Where digits come from: prepared or downloaded datasets, the bundled digits, a folder of images."""
+
+import os
+import threading
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from PIL import Image
+
+from nam.config import DIGIT, FOLDER, Config
+from nam.data.images import Folder, find
+from nam.errors import UserError
+
+VALIDATION_SHARE = 0.1
+PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
+PROBE_SECONDS = 4.0
+
+
+class Examples(NamedTuple):
+    """The digits of one split."""
+
+    images: object  # images[indices] is (n, height, width, channels) uint8: an array, or a `Folder`
+    labels: np.ndarray  # (count,) integers
+    clutter: object  # like images: what fragments are cut from
+
+
+class Source(NamedTuple):
+    train: Examples
+    validation: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    train_draws: int = 1  # how often one epoch draws each training digit
+    test_draws: int = 1  # how often each validation and test digit is drawn
+
+
+def choose(dataset: str | None, data_dir: str | None) -> tuple[str, str | None]:
+    """The dataset to use when `dataset` is asked for, and a line that says why if it had to be chosen.
+
+    Raises `UserError` within seconds if a dataset asked for by name is neither prepared nor can be downloaded.
+    """
+    if dataset in (None, "mnist", "fashion_mnist"):
+        name = dataset or "mnist"
+        if prepared(name, data_dir):
+            return name, None
+        reason = _cannot_download()
+        if reason is None:
+            return name, f"downloading {name} into {_data_dir(data_dir)}"
+        if dataset is not None:
+            raise UserError(
+                f"no {name} under {_data_dir(data_dir)}, and it cannot be downloaded ({reason}): name its folder "
+                f"with --data-dir, or use --dataset digits."
+            )
+        return "digits", f"no MNIST at hand ({reason}): training on the 1,797 digits bundled with scikit-learn instead"
+    return dataset, None
+
+
+def read(config: Config, data_dir: str | None) -> Source:
+    """Reads the dataset of a resolved config and splits it.
+
+    The config's seed chooses the validation split. Task `belaid` splits as the published study did: the last tenth
+    validates, and clutter comes from training and validation digits together.
+    """
+    if config.dataset.startswith(FOLDER):
+        return _folder(config)
+    if config.dataset == "digits":
+        return _bundled(config)
+    return _held_out(config, *_arrays(config.dataset, data_dir))
+
+
+def prepared(name: str, data_dir: str | None) -> Path | None:
+    """The folder or file under the data folder that holds the dataset ready to read, if any."""
+    root = _data_dir(data_dir)
+    file = root / f"{name}.npz"
+    if file.is_file():
+        return file
+    folders = sorted(path.parent for path in root.glob(f"{name}/*/dataset_info.json"))
+    return folders[-1] if folders else None
+
+
+def _data_dir(data_dir: str | None) -> Path:
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _cannot_download() -> str | None:
+    """Why nothing can be downloaded, found out within seconds; TensorFlow Datasets alone tries for minutes."""
+    try:
+        import tensorflow_datasets  # noqa: F401
+    except ImportError:
+        return "tensorflow-datasets is not installed"
+    problem = ["no answer from the network"]
+
+    def probe():
+        try:
+            urllib.request.urlopen(urllib.request.Request(PROBE_URL, method="HEAD"), timeout=PROBE_SECONDS)
+        except urllib.error.HTTPError:
+            pass  # an answer all the same
+        except OSError:
+            problem[0] = "no network"
+            return
+        problem.clear()
+
+    # In a thread: looking up a name has no time limit of its own.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS + 1)
+    return problem[0] if problem else None
+
+
+def _arrays(name: str, data_dir: str | None):
+    """Training and test images and labels, as TensorFlow Datasets or an .npz of the same arrays holds them."""
+    found = prepared(name, data_dir)
+    try:
+        if found is not None and found.suffix == ".npz":
+            with np.load(found, allow_pickle=False) as file:
+                arrays = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]
+        else:
+            arrays = _tensorflow_datasets(name, data_dir, download=found is None)
+        train_images, train_labels, test_images, test_labels = arrays
+        train_images, test_images = (images.reshape(-1, DIGIT, DIGIT, 1) for images in (train_images, test_images))
+        if (
+            len(train_images) != len(train_labels)
+            or len(test_images) != len(test_labels)
+            or train_images.dtype != "uint8"
+        ):
+            raise ValueError("images and labels do not match")
+    except ImportError as error:
+        raise UserError(
+            f"{found or name} needs TensorFlow to be read ({error.name} is missing): install tensorflow-datasets, or "
+            f"put an {name}.npz with x_train, y_train, x_test, y_test into {_data_dir(data_dir)}."
+        ) from None
+    except UserError:
+        raise
+    except Exception as error:  # a broken file shows as any of a dozen exceptions of three libraries
+        what = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot read {name} from {found or _data_dir(data_dir)} ({what}): remove it so that it is prepared "
+            f"anew, or name another folder with --data-dir."
+        ) from None
+    return train_images, train_labels, test_images, test_labels
+
+
+def _tensorflow_datasets(name: str, data_dir: str | None, download: bool):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    if keras.backend.backend() != "tensorflow":
+        tf.config.set_visible_devices([], "GPU")  # only reads here: the accelerator belongs to the other backend
+    if not download:
+        tfds.display_progress_bar(False)
+    arrays = []
+    for split in ("train", "test"):
+        data = tfds.load(name, split=split, data_dir=str(_data_dir(data_dir)), batch_size=-1, download=download)
+        data = tfds.as_numpy(data)
+        arrays += [data["image"], data["label"]]
+    return arrays
+
+
+def _held_out(config: Config, train_images, train_labels, test_images, test_labels, **draws) -> Source:
+    """A tenth of the training digits held out for validation."""
+    count = len(train_images)
+    belaid = config.task == "belaid"
+    order = np.arange(count) if belaid else np.random.default_rng(config.seed).permutation(count)
+    kept = count - int(count * VALIDATION_SHARE)
+
+    def examples(images, labels):
+        return Examples(images, labels, train_images if belaid else images)
+
+    train, validation = np.sort(order[:kept]), np.sort(order[kept:])
+    return Source(
+        examples(train_images[train], train_labels[train]),
+        examples(train_images[validation], train_labels[validation]),
+        Examples(test_images, test_labels, train_images if belaid else test_images),
+        tuple(str(label) for label in range(int(train_labels.max()) + 1)),
+        **draws,
+    )
+
+
+def _bundled(config: Config) -> Source:
+    """scikit-learn's digits, enlarged from 8×8 to the digit box; a fifth of them, always the same, for the test."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    small = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
+    large = np.stack(
+        [np.asarray(Image.fromarray(digit).resize((DIGIT, DIGIT), Image.Resampling.BILINEAR)) for digit in small]
+    )
+    large = large[..., None]
+    order = np.random.default_rng(0).permutation(len(labels))
+    test, train = order[: len(labels) // 5], order[len(labels) // 5 :]
+    return _held_out(config, large[train], labels[train], large[test], labels[test], train_draws=3, test_draws=10)
+
+
+def _folder(config: Config) -> Source:
+    """A folder of one sub-folder per class: a tenth of each class validates, another tenth tests."""
+    root = Path(config.dataset[len(FOLDER) :]).expanduser()
+    paths, labels, classes = find(root)
+    rng = np.random.default_rng(config.seed)
+    splits = ([], [], [])  # test, validation, train
+    for label in range(len(classes)):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        tenth = max(1, int(len(members) * VALIDATION_SHARE))
+        for split, part in zip(splits, np.split(members, [tenth, 2 * tenth]), strict=True):
+            split.extend(part)
+    # Only the task that shows images as they are may also shrink them to its canvas.
+    images = Folder.of(paths, config.canvas if config.task == "original" else None)
+    if config.canvas is not None and max(images.shape[:2]) > config.canvas:
+        raise UserError(
+            f"canvas must hold the largest image of {root}, {images.shape[1]}×{images.shape[0]} pixels: set it to "
+            f"{max(images.shape[:2])} or more. Received: canvas={config.canvas}"
+        )
+    if config.distractor_size and config.distractor_size > min(images.shape[:2]):
+        raise UserError(
+            f"distractor_size must be at most the images' {min(images.shape[:2])} pixels. "
+            f"Received: distractor_size={config.distractor_size}"
+        )
+    test, validation, train = (
+        Examples(images.subset(part), labels[part], images.subset(part)) for part in map(np.array, splits)
+    )
+    return Source(train, validation, test, classes)

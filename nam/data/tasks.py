@@ -1,0 +1,143 @@
+"""Tasks: how digits become images. NumPy over a whole batch; every draw comes from the generator that is passed in.
+
+A task takes `digits (n, h, w, channels)` uint8 and returns `(images, boxes)`: uint8 `(n, height, width, channels)` and
+the target's box, `(n, 4)` integers `(x, y, width, height)` in pixels, `(x, y)` being its upper left corner.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nam.config import Config
+
+# fragments(n, size, last_corner) → (n, size, size, channels): random pieces of random other digits
+Fragments = Callable[[int, int, int | None], np.ndarray]
+
+MAX_ANGLE = 15.0  # degrees, task `augmented`
+
+
+def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.random.Generator):
+    """Images and boxes of the resolved config's task."""
+    images, boxes = TASKS[config.task](config, digits, fragments, rng)
+    if config.noise:
+        noise = rng.normal(0.0, 255.0 * config.noise, images.shape).astype("float32")
+        images = np.clip(np.rint(images + noise), 0, 255).astype("uint8")
+    return images, boxes
+
+
+def original(config, digits, fragments, rng):
+    """The digit as it is, in the middle of the canvas."""
+    n, height, width, _ = digits.shape
+    side = config.canvas
+    if side is None:
+        corners = np.zeros((n, 2), int)
+        return digits, _boxes(corners, digits)
+    corners = np.tile([(side - width) // 2, (side - height) // 2], (n, 1))
+    images = _canvas(side, digits)
+    add(images, digits, corners)
+    return images, _boxes(corners, digits)
+
+
+def translated(config, digits, fragments, rng):
+    """The digit anywhere on a black canvas, all placements alike (Mnih et al. 2014, section 4.1)."""
+    images = _canvas(config.canvas, digits)
+    corners = placements(rng, config.canvas, digits)
+    add(images, digits, corners)
+    return images, _boxes(corners, digits)
+
+
+def cluttered(config, digits, fragments, rng):
+    """Fragments of other digits anywhere, the digit over them; overlaps add up, to white (deepmind/mnist-cluttered)."""
+    images = _canvas(config.canvas, digits)
+    for _ in range(config.distractors):
+        patches = fragments(len(digits), config.distractor_size, None)
+        add(images, patches, placements(rng, config.canvas, patches))
+    corners = placements(rng, config.canvas, digits)
+    add(images, digits, corners)
+    return images, _boxes(corners, digits)
+
+
+def augmented(config, digits, fragments, rng):
+    """The words of Belaid (2019), section 3: digits rotated, then translated, with additive fragments as noise."""
+    angles = np.deg2rad(rng.uniform(-MAX_ANGLE, MAX_ANGLE, len(digits)))
+    return cluttered(config, rotate(digits, angles), fragments, rng)
+
+
+def belaid(config, digits, fragments, rng):
+    """What the published code of Belaid (2019) drew.
+
+    Fragments replace what lies under them, never touch the last row and column of theirs or of the canvas, and lie
+    under the digit. The digit's row is drawn from all rows and pulled back onto the canvas, which glues 28 % of the
+    digits of a 100-pixel canvas to its lower edge. Every pixel that is not black is white.
+    """
+    n, height, width, _ = digits.shape
+    side = config.canvas
+    images = _canvas(side, digits)
+    size = config.distractor_size
+    for _ in range(config.distractors):
+        patches = fragments(n, size, height - size - 1)
+        at = _at(patches, rng.integers(0, side - size, (n, 2)))
+        images[at] = patches
+    rows = rng.integers(0, side, n)
+    rows = np.where(rows + height > side - 1, side - height, rows)
+    corners = np.stack([rng.integers(0, max(side - width, 1), n), rows], axis=1)
+    add(images, digits, corners)
+    return np.where(images > 0, 255, 0).astype("uint8"), _boxes(corners, digits)
+
+
+TASKS = {task.__name__: task for task in (original, translated, cluttered, augmented, belaid)}
+
+
+def placements(rng, side: int, patches) -> np.ndarray:
+    """Corners `(n, 2)` as `(x, y)`, uniform over all that keep the patch on the canvas, both ends included."""
+    n, height, width, _ = patches.shape
+    return np.stack(
+        [rng.integers(0, side - width, n, endpoint=True), rng.integers(0, side - height, n, endpoint=True)], axis=1
+    )
+
+
+def add(images, patches, corners) -> None:
+    """Adds one patch to each image in place; sums beyond white stay white."""
+    at = _at(patches, corners)
+    images[at] = np.minimum(images[at].astype("uint16") + patches, 255)
+
+
+def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Each digit turned about the centre of its box by its angle (radians, anticlockwise), bilinear, black outside."""
+    n, height, width, _ = digits.shape
+    y, x = np.mgrid[:height, :width].astype("float32")
+    cy, cx = (height - 1) / 2, (width - 1) / 2
+    cos, sin = (f(angles).astype("float32")[:, None, None] for f in (np.cos, np.sin))
+    source_x = cos * (x - cx) - sin * (y - cy) + cx
+    source_y = sin * (x - cx) + cos * (y - cy) + cy
+    x0, y0 = np.floor(source_x).astype(int), np.floor(source_y).astype(int)
+    fx, fy = (source_x - x0)[..., None], (source_y - y0)[..., None]
+    # A black border two pixels wide is what every position outside the box falls on.
+    padded = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    x0, y0 = np.clip(x0 + 2, 0, width + 2), np.clip(y0 + 2, 0, height + 2)
+    i = np.arange(n)[:, None, None]
+    above = padded[i, y0, x0] * (1 - fx) + padded[i, y0, x0 + 1] * fx
+    below = padded[i, y0 + 1, x0] * (1 - fx) + padded[i, y0 + 1, x0 + 1] * fx
+    return np.rint(above * (1 - fy) + below * fy).astype("uint8")
+
+
+def crop(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """A square of each image, `(n, size, size, channels)`, its upper left corner at `corners (n, 2)` as `(x, y)`."""
+    return images[_at(np.empty((len(images), size, size, 1), "uint8"), corners)]
+
+
+def _canvas(side: int, digits) -> np.ndarray:
+    return np.zeros((len(digits), side, side, digits.shape[-1]), "uint8")
+
+
+def _at(patches, corners):
+    """The index of the pixels that `patches` cover when their corners lie at `corners`."""
+    n, height, width = patches.shape[:3]
+    rows = corners[:, 1, None, None] + np.arange(height)[:, None]
+    columns = corners[:, 0, None, None] + np.arange(width)
+    return np.arange(n)[:, None, None], rows, columns
+
+
+def _boxes(corners, digits) -> np.ndarray:
+    n, height, width, _ = digits.shape
+    return np.concatenate([corners, np.tile([width, height], (n, 1))], axis=1)

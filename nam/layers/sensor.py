@@ -1,0 +1,183 @@
+"""The glimpse sensor: square patches of an image around a location, fine in the middle and coarse around it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
+
+
+class View(NamedTuple):
+    """Images made ready for many reads: see `GlimpseSensor.prepare`."""
+
+    pixels: object  # (batch * rows, channels): a summed-area table, or the pixels themselves
+    height: int
+    width: int
+    white: int  # level of a white pixel: 255, or 65535 for images that came as floats
+    table: bool
+
+
+@keras.saving.register_keras_serializable(package="nam")
+class GlimpseSensor(keras.layers.Layer):
+    """Retina-like patches around a location (ρ of Mnih et al. 2014, section 2).
+
+    Patch s is a window of `bandwidth · scale_factors[s]` pixels a side, centred on the location as nearly as whole
+    pixels allow, and averaged over cells of `scale_factors[s]`² pixels. Outside the image is black.
+
+    The means are exact: they are differences of a summed-area table in whole numbers (Crow 1984), or sums over
+    gathered windows where those hold fewer pixels than the image. Both give the same bits, so the choice, made from
+    static shapes, is only a matter of speed.
+
+    Args:
+        bandwidth: Side of each patch, pixels.
+        scales: Number of patches.
+        scale_factors: Pixels of the image per pixel of the patch, one per scale: increasing integers from 1 to 181.
+            `None` stands for 1, 2, 4, 8, …
+        padding: `"zero"`, or `"noise"`: what lies outside the image is drawn uniformly from [0, 1] for each pixel of
+            the patch, as TensorFlow's `extract_glimpse` did for the published study.
+        seed: Integer seed of that noise.
+
+    Call arguments:
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 1]; height and width are static.
+        locations: `(batch, 2)`, each `(x, y)` in [-1, 1], where ±1 are the outer edges of the image.
+
+    Returns:
+        `(batch, bandwidth, bandwidth, scales · channels)` in [0, 1], all channels of the finest patch first.
+
+    Raises:
+        ValueError: If `scale_factors` are not as many as `scales`, not increasing, or out of their limits.
+    """
+
+    def __init__(
+        self,
+        bandwidth: int,
+        scales: int,
+        scale_factors: Sequence[int] | None = None,
+        padding: str = "zero",
+        seed: int | None = None,
+        **kwargs,
+    ):
+        # Keras would cast float images to the compute type, and float16 holds too few levels.
+        super().__init__(autocast=False, **kwargs)
+        factors = [2**s for s in range(scales)] if scale_factors is None else [int(f) for f in scale_factors]
+        if bandwidth < 1 or scales < 1:
+            raise ValueError(
+                f"bandwidth and scales must be at least 1. Received: bandwidth={bandwidth}, scales={scales}"
+            )
+        if len(factors) != scales or sorted({*factors}) != factors or factors[0] < 1 or factors[-1] > MAX_FACTOR:
+            raise ValueError(
+                f"scale_factors must be {scales} increasing integers from 1 to {MAX_FACTOR}. "
+                f"Received: scale_factors={factors}"
+            )
+        if padding not in ("zero", "noise"):
+            raise ValueError(f"padding must be 'zero' or 'noise'. Received: padding={padding!r}")
+        self.bandwidth = bandwidth
+        self.scales = scales
+        self.scale_factors = factors
+        self.padding = padding
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if padding == "noise" else None
+
+    def call(self, images, locations):
+        return self.read(self.prepare(images), locations[:, None])[:, 0]
+
+    def prepare(self, images, reads: int = 1) -> View:
+        """Makes `images` ready for `reads` reads of each, once for all looks and copies."""
+        height, width, channels = images.shape[1:]
+        if height is None or width is None:
+            raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
+        window_pixels = sum((self.bandwidth * f) ** 2 for f in self.scale_factors)
+        table = height * width <= reads * window_pixels
+        white = 255 if keras.backend.standardize_dtype(images.dtype) == "uint8" else 65535
+        if table:
+            # One row and column of zeros in front; sums that wrap around cancel in the differences.
+            levels = ops.pad(_levels(images, white), ((0, 0), (1, 0), (1, 0), (0, 0)))
+            images = ops.cumsum(ops.cumsum(levels, axis=1), axis=2)
+        return View(ops.reshape(images, (-1, channels)), height, width, white, table)
+
+    def read(self, view: View, locations):
+        """Patches at `locations` `(batch, copies, 2)`: `(batch, copies, bandwidth, bandwidth, scales · channels)`."""
+        x, y = locations[..., 0:1], locations[..., 1:2]
+        edges_x = [self._edges(x, view.width, f) for f in self.scale_factors]
+        edges_y = [self._edges(y, view.height, f) for f in self.scale_factors]
+        read = self._read_table if view.table else self._read_windows
+        sums = read(view, edges_x, edges_y)  # (batch, copies, scales, bandwidth, bandwidth, channels)
+        # Multiplied, not divided: graph optimizers turn a division by a constant into this, and change a bit.
+        unit = [1.0 / (view.white * f * f) for f in self.scale_factors]
+        patches = ops.cast(sums, "float32") * ops.reshape(ops.convert_to_tensor(unit, "float32"), (-1, 1, 1, 1))
+        if self.padding == "noise":
+            inside_x = ops.diff(_clip(ops.stack(edges_x, axis=2), view.width))
+            inside_y = ops.diff(_clip(ops.stack(edges_y, axis=2), view.height))
+            inside = ops.cast(inside_y[..., :, None] * inside_x[..., None, :], "float32")
+            inside *= ops.reshape(ops.convert_to_tensor([f**-2 for f in self.scale_factors], "float32"), (-1, 1, 1))
+            noise = keras.random.uniform(ops.shape(inside), seed=self.seed_generator)
+            patches += ((1.0 - inside) * noise)[..., None]
+        patches = ops.transpose(patches, (0, 1, 3, 4, 2, 5))
+        copies, channels = locations.shape[1], view.pixels.shape[-1]
+        shape = (-1, copies, self.bandwidth, self.bandwidth, self.scales * channels)
+        return ops.cast(ops.reshape(patches, shape), self.compute_dtype)
+
+    def _edges(self, center, size: int, factor: int):
+        """Pixel coordinates of the cell edges along one axis, `(batch, copies, bandwidth + 1)`."""
+        corner = ops.floor((ops.cast(center, "float32") + 1.0) * (size / 2) - self.bandwidth * factor / 2 + 0.5)
+        return ops.cast(corner, "int32") + factor * ops.arange(self.bandwidth + 1, dtype="int32")
+
+    def _read_table(self, view: View, edges_x, edges_y):
+        # Clipping the edges to the image leaves nothing of a cell beyond it: that is the black outside.
+        x = _clip(ops.stack(edges_x, axis=2), view.width)
+        y = _clip(ops.stack(edges_y, axis=2), view.height)
+        corners = _take(view.pixels, y, x, view.height + 1, view.width + 1)
+        rows = corners[..., 1:, :, :] - corners[..., :-1, :, :]
+        return rows[..., 1:, :] - rows[..., :-1, :]
+
+    def _read_windows(self, view: View, edges_x, edges_y):
+        b = self.bandwidth
+        sums = []
+        for factor, edge_x, edge_y in zip(self.scale_factors, edges_x, edges_y, strict=True):
+            steps = ops.arange(b * factor, dtype="int32")
+            x, y = edge_x[..., :1] + steps, edge_y[..., :1] + steps
+            levels = _levels(
+                _take(view.pixels, _clip(y, view.height - 1), _clip(x, view.width - 1), view.height, view.width),
+                view.white,
+            )
+            inside = (y == _clip(y, view.height - 1))[..., :, None] & (x == _clip(x, view.width - 1))[..., None, :]
+            levels = ops.where(inside[..., None], levels, 0)
+            cells = ops.reshape(levels, (-1, x.shape[1], b, factor, b, factor, view.pixels.shape[-1]))
+            sums.append(ops.sum(cells, axis=(3, 5)))
+        return ops.stack(sums, axis=2)
+
+    def compute_output_shape(self, images_shape, locations_shape):
+        return (images_shape[0], self.bandwidth, self.bandwidth, self.scales * images_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "bandwidth": self.bandwidth,
+            "scales": self.scales,
+            "scale_factors": self.scale_factors,
+            "padding": self.padding,
+            "seed": self.seed,
+        }
+
+
+def _levels(pixels, white: int):
+    """Whole numbers from 0 to `white`: a float32 sum over a large image would lose a pixel's value."""
+    if white == 255:
+        return ops.cast(pixels, "int32")
+    return ops.cast(ops.round(ops.clip(ops.cast(pixels, "float32"), 0.0, 1.0) * white), "int32")
+
+
+def _clip(coordinates, last: int):
+    return ops.clip(coordinates, 0, last)
+
+
+def _take(pixels, y, x, height: int, width: int):
+    """Values of a batch of `height · width` grids at every pair of `y` and `x`, in one gather.
+
+    `y` is `(batch, …, n)` and `x` is `(batch, …, m)`; returns `(batch, …, n, m, channels)`.
+    """
+    start = ops.arange(ops.shape(x)[0], dtype="int32") * (height * width)
+    start = ops.reshape(start, (-1, *([1] * (len(x.shape)))))
+    return ops.take(pixels, start + y[..., :, None] * width + x[..., None, :], axis=0)

@@ -1,0 +1,24 @@
+"""The models, built from a config: the only place that knows them all."""
+
+import keras
+
+from nam.config import Config
+from nam.data import Spec
+from nam.models.ram import RecurrentAttention
+
+__all__ = ["RecurrentAttention", "build"]
+
+
+def build(config: Config, spec: Spec) -> keras.Model:
+    """The model of a resolved config for such data, its weights drawn from Keras's global seed."""
+    model = {"ram": _ram}[config.model](config, spec)
+    model.build((None, spec.height, spec.width, spec.channels))
+    return model
+
+
+def _ram(config: Config, spec: Spec) -> RecurrentAttention:
+    names = (
+        "glimpses bandwidth scales scale_factors padding retina std policy core hidden samples "
+        "reward advantage first_location reinforce_weight baseline_weight seed"
+    )
+    return RecurrentAttention(classes=len(spec.classes), **{name: getattr(config, name) for name in names.split()})

@@ -1,0 +1,251 @@
+"""The recurrent attention model (Mnih et al. 2014): looks at an image through a few glimpses, learns where to look."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from nam import losses
+from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
+
+PARTS = ("classification", "reinforce", "baseline")
+
+
+@keras.saving.register_keras_serializable(package="nam")
+class RecurrentAttention(keras.Model):
+    """Recurrent attention model: a sequence of glimpses, each placed by what the last ones showed.
+
+    At look t the sensor reads patches ρ at location lₜ, the glimpse network turns them into g, the core updates its
+    state hₜ, and the location network draws lₜ₊₁ from N(tanh(W hₜ + b), std²). The action network classifies from the
+    last state. Training adds the three parts of `nam.losses.hybrid`, so `compile` takes an optimizer and metrics but
+    no loss; metrics receive the logits of the last look.
+
+    Args:
+        classes: Number of classes.
+        glimpses: Number of looks T at one image.
+        bandwidth: Side of each patch, pixels.
+        scales: Number of patches per look.
+        scale_factors: Pixels of the image per pixel of the patch, one per scale. `None`: 1, 2, 4, 8, …
+        padding: `"zero"` or `"noise"`, see `GlimpseSensor`.
+        retina: `"normalized"`: patch s is multiplied by 4 √factor before the glimpse network, about the inverse of its
+            root mean square on images that are mostly black; or `"plain"`.
+        std: Standard deviation of the policy, in image half-widths.
+        policy: `"learned"`, `"frozen"`, `"random"` or `"center"`, see `LocationNetwork`.
+        core: `"lstm"`, or `"rnn"`: ReLU units whose recurrent matrix starts as the identity.
+        hidden: Units of the core and of the glimpse vector.
+        samples: Monte-Carlo copies of each image in training, each with its own gaze.
+        reward: `"correct"` or `"probability"`, see `nam.losses`.
+        advantage: `"learned"` baseline or `"leave-one-out"`; the latter needs two samples.
+        first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes.
+        reinforce_weight: Weight of the REINFORCE part.
+        baseline_weight: Weight of the baseline part.
+        seed: Integer seed of the gaze's draws. Weights are drawn from Keras's global seed
+            (`keras.utils.set_random_seed`).
+
+    Call arguments:
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 1].
+        training: Sample the gaze of `samples` copies (`True`), or start at the centre and follow the means (`False`).
+        samples: Sample that many gazes per image although not training, as for a vote.
+
+    Returns:
+        A dict: `logits (batch, classes)` of the last look, `look_logits (batch, T, classes)`, `locations` and `means`
+        `(batch, T, 2)`, `log_probs (batch, T)` with 0 for the first look, which is not the policy's, and `baselines
+        (batch, T)`, the reward expected after each look. With sampled gazes, a copies axis follows the batch axis.
+
+    Raises:
+        ValueError: If an argument is unknown or out of its limits.
+    """
+
+    def __init__(
+        self,
+        classes: int = 10,
+        glimpses: int = 4,
+        bandwidth: int = 12,
+        scales: int = 4,
+        scale_factors: Sequence[int] | None = None,
+        padding: str = "zero",
+        retina: str = "normalized",
+        std: float = 0.22,
+        policy: str = "learned",
+        core: str = "lstm",
+        hidden: int = 256,
+        samples: int = 4,
+        reward: str = "probability",
+        advantage: str = "leave-one-out",
+        first_location: str = "random",
+        reinforce_weight: float = 1.0,
+        baseline_weight: float = 1.0,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        # Images keep their type: the sensor counts in whole numbers, and uint8 is exact.
+        super().__init__(autocast=False, **kwargs)
+        _one_of("retina", retina, ("normalized", "plain"))
+        _one_of("core", core, ("lstm", "rnn"))
+        _one_of("reward", reward, losses.REWARDS)
+        _one_of("advantage", advantage, ("learned", "leave-one-out"))
+        _one_of("first_location", first_location, ("random", "center"))
+        if glimpses < 1 or samples < 1:
+            raise ValueError(
+                f"glimpses and samples must be at least 1. Received: glimpses={glimpses}, samples={samples}"
+            )
+        if advantage == "leave-one-out" and samples < 2 and policy == "learned":
+            raise ValueError(f"advantage='leave-one-out' needs at least two samples. Received: samples={samples}")
+        self.config = {
+            "classes": classes,
+            "glimpses": glimpses,
+            "bandwidth": bandwidth,
+            "scales": scales,
+            "scale_factors": None if scale_factors is None else [int(f) for f in scale_factors],
+            "padding": padding,
+            "retina": retina,
+            "std": std,
+            "policy": policy,
+            "core": core,
+            "hidden": hidden,
+            "samples": samples,
+            "reward": reward,
+            "advantage": advantage,
+            "first_location": first_location,
+            "reinforce_weight": reinforce_weight,
+            "baseline_weight": baseline_weight,
+            "seed": seed,
+        }
+        self.glimpses = glimpses
+        self.samples = samples
+        self.first_location = first_location
+        self.objective = {
+            "reward": reward,
+            "advantage": advantage,
+            "reinforce_weight": reinforce_weight,
+            "baseline_weight": baseline_weight,
+        }
+        dtype = self.dtype_policy
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.sensor = GlimpseSensor(bandwidth, scales, scale_factors, padding, seed=seed, dtype=dtype, name="sensor")
+        gains = [4 * factor**0.5 for factor in self.sensor.scale_factors] if retina == "normalized" else None
+        self.glimpse_network = GlimpseNetwork(hidden, gains=gains, dtype=dtype, name="glimpse_network")
+        if core == "lstm":
+            self.core = keras.layers.LSTMCell(hidden, dtype=dtype, name="core")
+        else:
+            self.core = keras.layers.SimpleRNNCell(
+                hidden, activation="relu", recurrent_initializer="identity", dtype=dtype, name="core"
+            )
+        self.location_network = LocationNetwork(std, policy, seed=seed, name="location_network")
+        if glimpses == 1:
+            self.location_network.trainable = False  # nowhere else to look
+        # Float32 heads: what is exponentiated, squared or compared loses too much in float16.
+        self.action_network = keras.layers.Dense(classes, dtype="float32", name="action_network")
+        self.baseline_network = keras.layers.Dense(1, dtype="float32", name="baseline_network")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*PARTS, "reward")}
+
+    def build(self, images_shape):
+        channels = images_shape[-1]
+        self.glimpse_network.build(self.sensor.compute_output_shape((None, None, None, channels), (None, 2)), (None, 2))
+        hidden = (None, self.glimpse_network.units)
+        for layer in (self.core, self.location_network, self.action_network, self.baseline_network):
+            layer.build(hidden)
+        self.built = True
+
+    def call(self, images, training=False, samples=None):
+        sampled = bool(training) or samples is not None
+        copies = (samples or self.samples) if sampled else 1
+        batch = ops.shape(images)[0]
+        rows = batch * copies
+        view = self.sensor.prepare(images, reads=self.glimpses * copies)
+        states = self.core.get_initial_state(batch_size=rows)
+        if sampled and self.first_location == "random":
+            location = keras.random.uniform((rows, 2), -1.0, 1.0, seed=self.seed_generator)
+        else:
+            location = ops.zeros((rows, 2))
+        mean, log_prob = location, ops.zeros_like(location[:, 0])
+        looks, hidden = [], None
+        for look in range(self.glimpses):
+            if look:  # the location drawn after the last look is never looked at, so it is not drawn
+                location, mean, log_prob = self.location_network(hidden, sample=sampled)
+            patches = self.sensor.read(view, ops.reshape(location, (-1, copies, 2)))
+            patches = ops.reshape(patches, (-1, *patches.shape[2:]))
+            glimpse = self.glimpse_network(patches, location)
+            hidden, states = self.core(glimpse, states)
+            looks.append((hidden, location, mean, log_prob))
+        hiddens, locations, means, log_probs = (ops.stack(steps, axis=1) for steps in zip(*looks, strict=True))
+        look_logits = self.action_network(hiddens)
+        outputs = {
+            "logits": look_logits[:, -1],
+            "look_logits": look_logits,
+            "locations": locations,
+            "means": means,
+            "log_probs": log_probs,
+            # The baseline watches the core; it must not shape it.
+            "baselines": self.baseline_network(ops.stop_gradient(hiddens))[..., 0],
+        }
+        if sampled:
+            outputs = {name: ops.reshape(x, (-1, copies, *x.shape[1:])) for name, x in outputs.items()}
+        return outputs
+
+    @property
+    def seed_generators(self) -> list[keras.random.SeedGenerator]:
+        """What every random draw of the gaze and of the sensor comes from."""
+        generators = (self.seed_generator, self.location_network.seed_generator, self.sensor.seed_generator)
+        return [generator for generator in generators if generator is not None]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else."""
+        if training:
+            return sum(self._parts(y, y_pred, sample_weight).values())
+        return _weighted_mean(losses.cross_entropy(y, y_pred["logits"][:, None])[:, 0], sample_weight)
+
+    def _parts(self, y, y_pred, sample_weight):
+        if self.loss is not None:
+            raise ValueError(
+                f"RecurrentAttention brings its own loss: compile it without. Received: loss={self.loss!r}"
+            )
+        parts, rewards = losses.hybrid(y, y_pred, **self.objective)
+        parts = {name: _weighted_mean(part, sample_weight) for name, part in parts.items()}
+        # A short last batch counts for the images that it holds.
+        for name, value in {**parts, "reward": ops.mean(rewards)}.items():
+            self.trackers[name].update_state(value, sample_weight=ops.shape(rewards)[0])
+        return parts
+
+    if keras.backend.backend() == "tensorflow":
+
+        def train_step(self, data):
+            """One step in plain sight: the parts added and scaled, one clipped gradient applied, all logged."""
+            import tensorflow as tf
+
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            with tf.GradientTape() as tape:
+                outputs = self(x, training=True)
+                parts = self._parts(y, outputs, sample_weight)
+                loss = parts["classification"] + parts["reinforce"] + parts["baseline"]
+                scaled_loss = self.optimizer.scale_loss(loss)  # float16 gradients would vanish
+            gradients = tape.gradient(scaled_loss, self.trainable_variables)
+            # Clips the norm as well, where the optimizer was given one.
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+            return self.compute_metrics(x, y, outputs, sample_weight=sample_weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Compiled metrics see the logits of the last look, each copy as an example of its own."""
+        logits = y_pred["logits"]
+        if len(logits.shape) == 3:
+            copies, classes = logits.shape[1:]
+            logits = ops.reshape(logits, (-1, classes))
+            y = ops.repeat(y, copies, axis=0)
+            sample_weight = None if sample_weight is None else ops.repeat(sample_weight, copies, axis=0)
+        return super().compute_metrics(x, y, logits, sample_weight=sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), **self.config}
+
+
+def _weighted_mean(values, sample_weight):
+    """Mean over the batch of `(batch,)` values, each times its weight, as Keras's losses reduce."""
+    if sample_weight is not None:
+        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+    return ops.mean(values)
+
+
+def _one_of(name: str, value: str, options):
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(options)}. Received: {name}={value!r}")

@@ -1,0 +1,193 @@
+"""Trains one run: `python -m nam.train --glimpses 8`."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from nam import command
+from nam.config import Config, Execution
+
+DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
+VOTES = 10  # sampled gazes of the final vote, as in the published study
+
+
+class Stopped(BaseException):
+    """The process was asked to end (SIGTERM); like KeyboardInterrupt, not an error."""
+
+
+def train(config: Config, execution: Execution | None = None, study: str = "runs") -> dict[str, Any]:
+    """Trains the run of `config`, or goes on with it, and returns what its `result.json` holds.
+
+    A finished run is not trained again. Interrupted at any moment, the same call goes on from the last whole epoch.
+
+    Args:
+        config: The run's values; what is open is filled in by the presets.
+        execution: Where and how to run.
+        study: Folder under `execution.logs`.
+
+    Raises:
+        UserError: If a value, the dataset or the folder is not usable, or the loss becomes NaN.
+    """
+    # Imported here so that a misspelt flag and --help are answered at once, and TensorFlow's notices kept quiet.
+    with command.quiet():
+        import keras
+
+        from nam import callbacks, data, models, runs
+        from nam.evaluate import Evaluator
+
+    execution = execution or Execution()
+    dataset, notice = data.choose(config.dataset, execution.data_dir)
+    if notice:
+        print(notice, flush=True)
+    substituted = config.dataset is None and dataset == "digits"
+    config = config.resolved(dataset)
+    run = runs.Run.of(config, execution, study)
+    finished = run.read("result.json")
+    if finished is not None:
+        print(f"finished before: {run.path}")
+        return finished
+
+    splits = data.load(config, execution.data_dir)
+    keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
+    keras.utils.set_random_seed(config.seed)
+    model = models.build(config, splits.spec)
+    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=execution.jit != "off")
+    run.create(config, jit=execution.jit, mixed_precision=execution.mixed_precision)
+
+    # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
+    monitor = "val_vote_accuracy" if config.policy in ("frozen", "random") else "val_accuracy"
+    resume = callbacks.Resume(run, monitor, (None, *splits.spec[:3]))
+    first_epoch = resume.restore(model)
+    if first_epoch:
+        print(f"going on with epoch {first_epoch + 1} of {config.epochs}: {run.path}", flush=True)
+    events = runs.Events(run, first_epoch)
+    try:
+        model.fit(
+            splits.train,
+            epochs=config.epochs,
+            initial_epoch=first_epoch,
+            callbacks=[
+                callbacks.Epochs(splits.train, learning_rates(config)),
+                callbacks.Validation(Evaluator(model, config.samples), splits.validation),
+                callbacks.Record(events, splits.validation, config.epochs),
+                resume,
+            ],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+        best = callbacks.load_model(run.path)
+        evaluator = Evaluator(best, VOTES)
+        test = None if execution.no_test else evaluator(splits.test)
+        validation = evaluator(splits.validation)
+        if test:
+            events.scalars(
+                "",
+                {f"test/{kind}": getattr(test, kind) for kind in ("deterministic", "sampled", "vote")},
+                config.epochs,
+            )
+    except (KeyboardInterrupt, Stopped):
+        done = len(resume.history)
+        print(
+            f"\nstopped after {done} of {config.epochs} epochs: the same command goes on from there ({run.path})",
+            flush=True,
+        )
+        raise
+    finally:
+        events.close()
+
+    def kinds(found):
+        return found and {name: value for name, value in found._asdict().items() if name != "loss"}
+
+    speeds = sorted(epoch["images_per_second"] for epoch in resume.history)
+    result = {
+        "test": kinds(test),
+        "validation": kinds(validation),
+        "epochs": config.epochs,
+        "best_epoch": resume.best_epoch + 1,
+        "seconds": {"total": round(resume.seconds, 1), "per_epoch": round(resume.seconds / config.epochs, 2)},
+        "images_per_second": round(speeds[len(speeds) // 2], 1),
+        "parameters": model.count_params(),
+        "dataset": {
+            "name": config.dataset,
+            "task": config.task,
+            "train": splits.train.size,
+            "validation": splits.validation.size,
+            "test": splits.test.size,
+            "substituted": substituted,
+        },
+    }
+    run.write("result.json", result)
+    resume.finish()
+    print(f"finished: {run.path}")
+    return result
+
+
+def learning_rates(config: Config) -> list[float]:
+    """The learning rate of each epoch, see the fields `schedule`, `decay` and `learning_rate_min`."""
+    import math
+
+    def rate(epoch: int) -> float:
+        if config.schedule == "exponential":
+            return config.learning_rate * config.decay**epoch
+        if config.schedule == "cosine":
+            half_cosine = (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+            return config.learning_rate_min + (config.learning_rate - config.learning_rate_min) * half_cosine
+        return config.learning_rate
+
+    floor = min(config.learning_rate_min, config.learning_rate)
+    return [max(rate(epoch), floor) for epoch in range(config.epochs)]
+
+
+def optimizer(config: Config):
+    """The config's optimizer, which clips the gradient to `clip_norm` over all weights together."""
+    import keras
+
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adagrad": keras.optimizers.Adagrad,
+        "adadelta": keras.optimizers.Adadelta,
+        "sgd": keras.optimizers.SGD,
+    }
+    return kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm)
+
+
+def summary(result: dict[str, Any]) -> str:
+    """What a result says, in a few lines."""
+    lines = []
+    for split in ("test", "validation"):
+        found = result[split]
+        if found:
+            lines.append(
+                f"{split:<10}  deterministic {found['deterministic']:.2%}   one sampled gaze {found['sampled']:.2%}   "
+                f"vote of {found['votes']} gazes {found['vote']:.2%}"
+            )
+    data, seconds = result["dataset"], result["seconds"]
+    lines.append(
+        f"{data['name']}, task {data['task']}, {data['train']:,} images per epoch: the best of {result['epochs']} epochs "
+        f"was {result['best_epoch']}; {seconds['total'] / 60:.1f} min, {result['images_per_second']:,.0f} images/s"
+    )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    config, execution = command.parse(argv, "python -m nam.train", DESCRIPTION)
+
+    def stop(*_):
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        result = train(config, execution)
+    except KeyboardInterrupt:
+        return 130
+    except Stopped:
+        return 143
+    print(summary(result))
+    print(f"see it in TensorBoard:  tensorboard --logdir {shlex.quote(execution.logs)}")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

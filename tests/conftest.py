@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+# Prepared copies of MNIST and Fashion-MNIST: where the variable says, or beside the checkout.
+PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
+PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """Folder with prepared MNIST and Fashion-MNIST."""
+    for folder in PREPARED:
+        if (folder / "mnist").is_dir():
+            return str(folder)
+    pytest.skip("no prepared MNIST: set TFDS_DATA_DIR")

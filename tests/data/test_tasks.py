@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from nam.config import Config
+from nam.data import tasks
+from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
+from nam.data.sources import Examples
+
+
+def config(task, **values):
+    return Config(task=task, **values).resolved("digits")
+
+
+@pytest.fixture
+def digits(rng):
+    """Digits that are never black inside, so that their place shows."""
+    return rng.integers(1, 256, (40, 28, 28, 1)).astype("uint8")
+
+
+def batches(digits, split=TRAIN, draws=1, clutter=None, **values):
+    labels = np.arange(len(digits)) % 10
+    clutter = digits if clutter is None else clutter
+    return Batches(config(values.pop("task", "cluttered"), **values), Examples(digits, labels, clutter), split, draws)
+
+
+def no_fragments(n, size, last):
+    return np.zeros((n, size, size, 1), "uint8")
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_the_box_frames_the_digit(task, digits, rng):
+    images, boxes = tasks.draw(config(task), digits, no_fragments, rng)
+    assert images.dtype == np.uint8 and images.shape[0] == len(digits) and boxes.shape == (40, 4)
+    for image, digit, (x, y, width, height) in zip(images, digits, boxes, strict=True):
+        inside = image[y : y + height, x : x + width]
+        assert inside.shape == (28, 28, 1)
+        assert image.sum() == inside.sum()
+        if task in ("original", "translated", "cluttered"):
+            np.testing.assert_array_equal(inside, digit)
+        if task == "belaid":
+            np.testing.assert_array_equal(inside, 255)
+
+
+@pytest.mark.parametrize(
+    ("task", "side"), [("translated", 60), ("cluttered", 60), ("cluttered", 40), ("augmented", 100)]
+)
+def test_every_placement_is_drawn_both_ends_included(task, side, rng):
+    digits = np.full((20000, 28, 28, 1), 1, "uint8")
+    drawn = tasks.placements(rng, side, digits)
+    assert drawn.min() == 0 and drawn.max() == side - 28
+    counts = np.bincount(drawn.ravel(), minlength=side - 27)
+    assert counts.min() > 0.7 * counts.mean()
+
+
+def test_what_overlaps_saturates():
+    images = np.full((1, 4, 4, 1), 200, "uint8")
+    tasks.add(images, np.full((1, 2, 2, 1), 100, "uint8"), np.array([[1, 2]]))
+    assert images[0, 2:4, 1:3].min() == 255 and images.sum() == 12 * 200 + 4 * 255
+
+
+def test_clutter_lies_under_the_digit_and_adds_to_it(digits, rng):
+    def white(n, size, last):
+        return np.full((n, size, size, 1), 255, "uint8")
+
+    images, boxes = tasks.draw(config("cluttered"), digits, white, rng)
+    for image, digit, (x, y, _, _) in zip(images, digits, boxes, strict=True):
+        assert (image[y : y + 28, x : x + 28] >= digit).all()
+    assert ((images == 255).mean(axis=(1, 2, 3)) > 0.02).all()
+
+
+def test_rotation_turns_anticlockwise_about_the_centre():
+    digit = np.zeros((1, 28, 28, 1), "uint8")
+    digit[0, 13:15, 20:26] = 255  # a bar on the right
+    up = tasks.rotate(digit, np.array([np.pi / 2]))
+    np.testing.assert_array_equal(np.nonzero(up[0, ..., 0].max(axis=1) > 128)[0], np.arange(2, 8))
+    np.testing.assert_array_equal(tasks.rotate(digit, np.array([0.0])), digit)
+    assert abs(int(tasks.rotate(digit, np.array([0.2])).sum()) - int(digit.sum())) < 0.03 * digit.sum()
+
+
+def test_augmented_digits_turn_by_at_most_fifteen_degrees(rng):
+    digit = np.zeros((300, 28, 28, 1), "uint8")
+    digit[:, 13:15, 4:24] = 255
+    images, boxes = tasks.draw(config("augmented"), digit, no_fragments, rng)
+    angles = []
+    for image, (x, y, _, _) in zip(images, boxes, strict=True):
+        rows, columns = np.nonzero(image[y : y + 28, x : x + 28, 0] > 100)
+        angles.append(np.rad2deg(np.arctan(-np.polyfit(columns, rows, 1)[0])))
+    assert -16 < min(angles) < -13 and 13 < max(angles) < 16
+
+
+def test_belaid_glues_digits_to_the_lower_edge_and_is_binary(rng):
+    digits = np.full((20000, 28, 28, 1), 1, "uint8")
+    images, boxes = tasks.belaid(config("belaid"), digits[:100], no_fragments, rng)
+    assert set(np.unique(images)) == {0, 255}
+    _, boxes = tasks.belaid(config("belaid", canvas=100, distractors=0), digits, no_fragments, rng)
+    assert abs(np.mean(boxes[:, 1] == 72) - 0.28) < 0.01
+    assert boxes[:, 0].min() == 0 and boxes[:, 0].max() == 71 and boxes[:, 1].min() == 0
+
+
+def test_belaid_fragments_replace_each_other_and_keep_off_the_last_edge(rng):
+    lasts = []
+
+    def fragments(n, size, last):
+        lasts.append(last)
+        return np.full((n, size, size, 1), 9, "uint8")
+
+    images, _ = tasks.belaid(config("belaid", distractors=200), np.zeros((20, 28, 28, 1), "uint8"), fragments, rng)
+    assert set(lasts) == {18}
+    assert not images[:, 99].any() and not images[:, :, 99].any() and images[:, 98].any()
+
+
+def test_noise_is_gaussian_and_stays_in_range(digits, rng):
+    images, _ = tasks.draw(config("translated", noise=0.1), np.full((40, 28, 28, 1), 128, "uint8"), no_fragments, rng)
+    inside = images[images > 60].astype(float)
+    assert abs(inside.std() - 25.5) < 2
+    assert images.min() == 0
+
+
+def test_training_draws_are_fresh_each_epoch_and_the_same_again(digits):
+    data, again = batches(digits, batch_size=8), batches(digits, batch_size=8)
+    first = data.batch(2)
+    data.epoch = again.epoch = 1
+    second = data.batch(2)
+    assert not np.array_equal(first.images, second.images)
+    for a, b in zip(second, again.batch(2), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(second.images, batches(digits, batch_size=8, seed=1).batch(2).images)
+
+
+def test_an_epoch_holds_every_digit_as_often_as_it_draws_it(digits):
+    labels = np.arange(40)
+    data = Batches(config("translated", batch_size=16), Examples(digits, labels, digits), TRAIN, 2)
+    assert len(data) == 5 and data.size == 80
+    seen = np.concatenate([data.batch(i).labels for i in range(len(data))])
+    np.testing.assert_array_equal(np.bincount(seen), 2)
+    assert not np.array_equal(seen[:40], labels)
+
+
+def test_training_drops_the_short_last_batch_and_tests_keep_it(digits):
+    assert [len(batches(digits, split, batch_size=16)) for split in (TRAIN, VALIDATION, TEST)] == [2, 3, 3]
+    assert len(batches(digits, TRAIN, batch_size=64)) == 1
+
+
+@pytest.mark.parametrize("split", [VALIDATION, TEST])
+def test_validation_and_test_are_fixed_whatever_the_seed(digits, split):
+    data, other = batches(digits, split), batches(digits, split, seed=5)
+    other.epoch = 3
+    np.testing.assert_array_equal(data.batch(0).images, other.batch(0).images)
+    np.testing.assert_array_equal(data.batch(0).labels, np.arange(40) % 10)
+    np.testing.assert_array_equal(data.labels(0), data.batch(0).labels)
+
+
+def test_belaid_is_one_fixed_set(digits):
+    data = batches(digits, task="belaid", batch_size=16)
+    first = data.batch(1)
+    data.epoch = 7
+    np.testing.assert_array_equal(first.images, data.batch(1).images)
+    np.testing.assert_array_equal(first.labels, data.labels(1))
+
+
+def test_clutter_comes_from_the_clutter_alone(digits):
+    clutter = np.full((5, 28, 28, 1), 77, "uint8")
+    data = batches(np.zeros_like(digits), clutter=clutter, task="cluttered", distractors=1)
+    assert set(np.unique(data.batch(0).images)) == {0, 77}
+
+
+def test_draws_do_not_depend_on_the_order_of_asking(digits):
+    data = batches(digits, batch_size=8)
+    forward = [data.batch(i).images for i in range(3)]
+    backward = [data.batch(i).images for i in (2, 1, 0)][::-1]
+    for a, b in zip(forward, backward, strict=True):
+        np.testing.assert_array_equal(a, b)

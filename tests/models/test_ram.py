@@ -1,0 +1,214 @@
+import keras
+import numpy as np
+import pytest
+
+from nam.models import RecurrentAttention
+
+SMALL = dict(classes=3, glimpses=3, bandwidth=4, scales=2, hidden=16, seed=1)
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="uses TensorFlow's tape or train_step"
+)
+
+
+@pytest.fixture
+def data(rng):
+    return rng.integers(0, 256, (20, 16, 16, 1)).astype("uint8"), rng.integers(0, 3, 20)
+
+
+def compiled(model_class=RecurrentAttention, optimizer="adam", **arguments):
+    keras.utils.set_random_seed(0)
+    model = model_class(**{**SMALL, **arguments.pop("model", {})})
+    model.compile(optimizer=keras.optimizers.get(optimizer), metrics=["accuracy"], **arguments)
+    return model
+
+
+def test_call_returns_every_quantity_with_and_without_copies(data):
+    model, images = RecurrentAttention(**SMALL), data[0]
+    shapes = {
+        "logits": (3,),
+        "look_logits": (3, 3),
+        "locations": (3, 2),
+        "means": (3, 2),
+        "log_probs": (3,),
+        "baselines": (3,),
+    }
+    for copies, outputs in (
+        ((), model(images)),
+        ((4,), model(images, training=True)),
+        ((7,), model(images, samples=7)),
+    ):
+        assert {name: tuple(x.shape) for name, x in outputs.items()} == {
+            n: (20, *copies, *s) for n, s in shapes.items()
+        }
+        np.testing.assert_array_equal(outputs["logits"], outputs["look_logits"][..., -1, :])
+        assert not np.asarray(outputs["log_probs"])[..., 0].any()
+
+
+def test_the_deterministic_gaze_starts_at_the_centre_and_follows_the_means(data):
+    model, images = RecurrentAttention(**SMALL), data[0]
+    outputs = model(images)
+    assert not np.asarray(outputs["locations"])[:, 0].any()
+    np.testing.assert_array_equal(outputs["locations"], outputs["means"])
+    np.testing.assert_array_equal(model(images)["logits"], outputs["logits"])
+    assert not np.array_equal(model(images, samples=1)["logits"][:, 0], outputs["logits"])
+
+
+def test_the_first_look_can_start_at_the_centre_in_training(data):
+    model = RecurrentAttention(**SMALL, first_location="center")
+    assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, dict(core="rnn"), dict(advantage="learned", reward="correct", samples=1), dict(policy="frozen"),
+     dict(policy="random"), dict(policy="center"), dict(padding="noise"), dict(glimpses=1),
+     dict(glimpses=1, advantage="learned")],
+)  # fmt: skip
+@pytest.mark.parametrize("jit", [False, True])
+def test_fits_numpy_arrays_with_a_short_last_batch(data, change, jit):
+    model = compiled(model=change, jit_compile=jit)
+    history = model.fit(*data, batch_size=8, epochs=2, verbose=0).history
+    assert {"loss", "classification", "reinforce", "baseline", "reward", "accuracy"} <= set(history)
+    assert np.isfinite([*history.values()]).all()
+    total = np.sum([history[part] for part in ("classification", "reinforce", "baseline")], axis=0)
+    np.testing.assert_allclose(history["loss"], total, rtol=1e-4)
+
+
+def test_a_metric_sees_each_copy_of_the_last_look(data):
+    model = compiled(model=dict(samples=2))
+    outputs = model(data[0], training=True)
+    result = model.compute_metrics(None, data[1], outputs)
+    right = np.argmax(np.asarray(outputs["logits"]), -1) == data[1][:, None]
+    assert float(result["accuracy"]) == pytest.approx(right.mean())
+
+
+def test_evaluate_and_predict_use_the_deterministic_gaze(data):
+    model = compiled()
+    found = model.evaluate(*data, verbose=0, return_dict=True)
+    predicted = model.predict(data[0], verbose=0, batch_size=7)["logits"]
+    np.testing.assert_allclose(predicted, model(data[0])["logits"], rtol=1e-4, atol=1e-5)
+    assert found["accuracy"] == pytest.approx(np.mean(predicted.argmax(-1) == data[1]))
+    log_p = predicted - np.log(np.exp(predicted).sum(-1, keepdims=True))
+    assert found["loss"] == pytest.approx(-log_p[np.arange(20), data[1]].mean(), rel=1e-4)
+
+
+def test_sample_and_class_weights_weigh_the_loss(data):
+    images, labels = data
+    whole = compiled().fit(images, labels, batch_size=20, verbose=0).history["loss"][0]
+    none = compiled().fit(images, labels, batch_size=20, verbose=0, sample_weight=np.zeros(20)).history["loss"][0]
+    double = (
+        compiled()
+        .fit(images, labels, batch_size=20, verbose=0, class_weight={0: 2.0, 1: 2.0, 2: 2.0})
+        .history["loss"][0]
+    )
+    assert none == 0 and double == pytest.approx(2 * whole, rel=1e-5)
+
+
+@tensorflow_only
+def test_the_step_in_plain_sight_is_kerass_own_step(data):
+    class Inherited(RecurrentAttention):
+        train_step = keras.Model.train_step
+
+    for change in ({}, dict(advantage="learned", reward="correct")):
+        ours, inherited = (
+            compiled(c, model=change).fit(*data, batch_size=8, epochs=3, verbose=0)
+            for c in (RecurrentAttention, Inherited)
+        )
+        assert ours.history.keys() == inherited.history.keys()
+        for name in ours.history:
+            np.testing.assert_allclose(ours.history[name], inherited.history[name], rtol=1e-6, err_msg=name)
+
+
+@tensorflow_only
+def test_every_trainable_variable_gets_a_gradient(data):
+    import tensorflow as tf
+
+    for change in ({}, dict(core="rnn", advantage="learned")):
+        model = RecurrentAttention(**{**SMALL, **change})
+        model.build((None, 16, 16, 1))
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(y=data[1], y_pred=model(data[0], training=True))
+        for variable, gradient in zip(
+            model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+        ):
+            assert gradient is not None and np.abs(gradient).max() > 0, variable.path
+
+
+def test_learned_changes_the_location_network_and_frozen_leaves_it(data):
+    for policy in ("learned", "frozen"):
+        model = compiled(model=dict(policy=policy))
+        model.build((None, 16, 16, 1))
+        before = model.location_network.get_weights()
+        model.fit(*data, batch_size=8, verbose=0)
+        changed = [not np.array_equal(a, b) for a, b in zip(before, model.location_network.get_weights(), strict=True)]
+        assert all(changed) if policy == "learned" else not any(changed)
+
+
+def test_the_gradient_is_clipped_to_one_norm(data):
+    free, clipped = (
+        compiled(model=dict(samples=4), optimizer=keras.optimizers.SGD(1.0, global_clipnorm=norm))
+        for norm in (None, 1e-3)
+    )
+    for model, limit in ((free, np.inf), (clipped, 1e-3)):
+        model.build((None, 16, 16, 1))
+        before = model.get_weights()
+        model.train_on_batch(*data)
+        step = np.sqrt(sum(np.sum((w - b) ** 2) for w, b in zip(model.get_weights(), before, strict=True)))
+        assert step <= limit * 1.01 and (limit != np.inf or step > 1e-2)
+
+
+def test_the_same_seed_gives_the_same_history(data):
+    first, second = (compiled().fit(*data, batch_size=8, epochs=2, verbose=0).history for _ in range(2))
+    assert first == second
+
+
+def test_save_and_load_keep_the_answers(data, tmp_path):
+    for change in ({}, dict(core="rnn", scale_factors=[1, 3], padding="noise", policy="random")):
+        model = compiled(model={**change, "glimpses": 2})
+        model.fit(*data, batch_size=8, verbose=0)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.get_config() == model.get_config()
+        if not change:
+            np.testing.assert_allclose(
+                loaded.predict(data[0], verbose=0)["logits"], model.predict(data[0], verbose=0)["logits"], rtol=1e-5
+            )
+
+
+@tensorflow_only
+def test_learns_in_float16(data):
+    images, labels = data
+    images[labels == 0], images[labels == 1] = 0, 255
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = compiled(optimizer=keras.optimizers.Adam(3e-3))
+        history = model.fit(images, labels, batch_size=20, epochs=60, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.core.compute_dtype == "float16" and model.action_network.compute_dtype == "float32"
+    assert history["classification"][-1] < 0.5 * history["classification"][0]
+
+
+def test_learns_float_and_colour_images_of_any_shape(rng):
+    images, labels = rng.random((24, 10, 30, 3), "float32"), np.arange(24) % 3
+    images[labels == 0] *= 0.1
+    model = compiled(optimizer=keras.optimizers.Adam(1e-2))
+    history = model.fit(images, labels, batch_size=24, epochs=40, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [dict(core="gru"), dict(reward="right"), dict(advantage="best"), dict(first_location="left"), dict(glimpses=0),
+     dict(samples=0), dict(samples=1), dict(policy="learnt"), dict(std=0)],
+)  # fmt: skip
+def test_refuses_values_out_of_their_limits(arguments):
+    with pytest.raises(ValueError, match="Received"):
+        RecurrentAttention(**{**SMALL, **arguments})
+
+
+def test_refuses_a_foreign_loss(data):
+    model = RecurrentAttention(**SMALL)
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="brings its own loss"):
+        model.fit(*data, verbose=0)

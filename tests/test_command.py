@@ -1,0 +1,68 @@
+import pytest
+
+from nam import command
+from nam.config import Config, Execution
+from nam.errors import UserError
+
+
+def parse(line):
+    return command.parse(line.split(), "nam", "Trains.")
+
+
+def test_flags_become_config_and_execution():
+    config, execution = parse(
+        "--glimpses 8 --scales 3 --scale-factors 1 2 3 --no-test --jit off --canvas 40 --clip-norm None"
+    )
+    assert config == Config(glimpses=8, scales=3, scale_factors=(1, 2, 3), canvas=40, clip_norm=None)
+    assert execution == Execution(no_test=True, jit="off")
+
+
+def test_no_flags_mean_the_defaults():
+    assert parse("") == (Config(), Execution())
+
+
+def test_other_flags_change_the_named_config():
+    config, _ = parse("--epochs 5 --config published")
+    assert (config.glimpses, config.epochs, config.task) == (5, 5, "belaid")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--glimpse 3", "unknown flag --glimpse. Did you mean '--glimpses'?"),
+        ("--glimpses x", "glimpses should be a valid integer"),
+        ("--glimpses 0", "glimpses should be greater than or equal to 1"),
+        ("--glimpses", "--glimpses needs a value"),
+        ("--glimpses 5 6", "--glimpses takes one value"),
+        ("--no-test 3", "--no-test takes no value"),
+        ("--scale-factors 1 b", "scale_factors should be a valid integer"),
+        ("--scale-factors 1 2", "scale_factors must hold one factor per scale"),
+        ("--task clutterd", "task should be"),
+        ("--config publishd", "Did you mean 'published'"),
+        ("eight", "unexpected word 'eight'"),
+        ("--samples 1", "set samples to 2 or more"),
+    ],
+)
+def test_a_mistake_is_one_sentence(line, sentence):
+    with pytest.raises(UserError) as error:
+        parse(line)
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_help_tells_every_field(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse("--help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for name in {**Config.model_fields, **Execution.model_fields}:
+        assert "--" + name.replace("_", "-") in text
+    assert "each test digit ten times" in " ".join(text.replace("│", " ").split())
+
+
+def test_a_mistake_exits_with_status_2(capsys, monkeypatch):
+    def main(argv):
+        raise UserError("this is wrong: do that.")
+
+    with pytest.raises(SystemExit) as stop:
+        command.run(main)
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: this is wrong: do that.\n"

@@ -1,0 +1,68 @@
+"""The rooms of the package import one way, and TensorFlow only where a file of its own is read."""
+
+import ast
+from pathlib import Path
+
+import nam
+
+ORDER = [
+    "errors",
+    "config",
+    "command",
+    "layers",
+    "losses",
+    "data",
+    "runs",
+    "models",
+    "plots",
+    "evaluate",
+    "callbacks",
+    "train",
+]
+ROOT = Path(nam.__file__).parent
+
+
+def imports(path):
+    """Modules imported anywhere in a file, and those at its top level."""
+    tree = ast.parse(path.read_text())
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node in tree.body) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [
+                (f"{node.module}.{alias.name}" if node.module == "nam" else node.module, node in tree.body)
+                for alias in node.names
+            ]
+    return found
+
+
+def test_imports_go_one_way():
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).with_suffix("").parts[0]
+        if room == "__init__":
+            continue
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if parts[0] == "nam" and len(parts) > 1:
+                assert ORDER.index(parts[1]) <= ORDER.index(room), f"{path.name} imports {module}"
+
+
+def test_tensorflow_is_imported_only_where_it_is_needed():
+    users = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        for module, _ in imports(path)
+        if module.split(".")[0].startswith("tensorflow")
+    }
+    assert users == {"data/sources.py", "models/ram.py"}
+    for path in ROOT.rglob("*.py"):
+        assert not [module for module, top in imports(path) if top and module.startswith("tensorflow")]
+
+
+def test_a_misspelt_flag_is_told_without_loading_keras():
+    light = ("errors.py", "config.py", "command.py", "train.py")
+    for name in light:
+        assert not [
+            module for module, top in imports(ROOT / name) if top and module.split(".")[0] in ("keras", "tensorflow")
+        ]

@@ -1,0 +1,298 @@
+"""Whole runs, small: what they leave behind, and that nothing is lost when they are stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nam import callbacks, runs, train
+from nam.config import Config, Execution
+from nam.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+SMALL = dict(
+    dataset="digits", task="translated", canvas=30, glimpses=2, scales=1, bandwidth=6, hidden=16, samples=2, epochs=3
+)
+FLAGS = [word for name, value in SMALL.items() for word in ("--" + name, str(value))]
+
+
+def run(tmp_path, **values):
+    execution = Execution(logs=str(tmp_path), name="run", jit="off", **values.pop("execution", {}))
+    return train.train(Config(**{**SMALL, **values}), execution)
+
+
+def scalars(folder):
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return {
+        tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]
+    }, accumulator
+
+
+def command(tmp_path, *flags, **environment):
+    """The command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nam.train", *FLAGS, "--logs", str(tmp_path), "--name", "run", "--jit", "off", *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    logs = tmp_path_factory.mktemp("logs")
+    result = run(logs)
+    return logs / "runs" / "run", result
+
+
+def test_a_run_leaves_its_folder(finished):
+    folder, result = finished
+    files = sorted(path.name for path in folder.iterdir())
+    assert [name for name in files if "tfevents" not in name] == [
+        "config.json", "hardware.json", "model.keras", "result.json", "train", "validation",
+    ]  # fmt: skip
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert Config.from_json((folder / "config.json").read_text()) == Config(**SMALL).resolved("digits")
+
+
+def test_the_result_says_what_was_measured(finished):
+    _, result = finished
+    assert set(result) == {
+        "test", "validation", "epochs", "best_epoch", "seconds", "images_per_second", "parameters", "dataset",
+    }  # fmt: skip
+    for split in ("test", "validation"):
+        assert set(result[split]) == {"deterministic", "sampled", "vote", "votes"} and result[split]["votes"] == 10
+        assert all(0 < result[split][kind] < 1 for kind in ("deterministic", "sampled", "vote"))
+    assert set(result["seconds"]) == {"total", "per_epoch"}
+    assert result["dataset"] == {
+        "name": "digits", "task": "translated", "train": 3840, "validation": 1430, "test": 3590, "substituted": False,
+    }  # fmt: skip
+
+
+def test_the_machine_is_described_first(finished):
+    card = json.loads((finished[0] / "hardware.json").read_text())
+    assert {"gpu", "cpu", "cores", "ram_gib", "python", "keras", "backend", "commit"} <= set(card)
+    assert card["python"] == ".".join(map(str, sys.version_info[:3])) and card["backend"] == keras.backend.backend()
+
+
+def test_the_best_model_is_kept_without_its_optimizer(finished):
+    folder, result = finished
+    model = callbacks.load_model(folder)
+    assert model.optimizer is None and model.count_params() == result["parameters"]
+    values, _ = scalars(folder / "validation")
+    best = max(values["accuracy"], key=lambda event: event[1])
+    assert result["best_epoch"] == best[0] + 1
+
+
+def test_events_hold_scalars_cards_pictures_and_hparams(finished):
+    folder, result = finished
+    for group in ("", "train", "validation"):
+        _, accumulator = scalars(folder / group)
+        texts = accumulator.Tags()["tensors"]
+        assert {"machine/text_summary", "config/text_summary"} <= set(texts)
+        text = accumulator.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+        assert "| glimpses | 2 |" in text
+    train_values, _ = scalars(folder / "train")
+    assert {
+        "accuracy",
+        "loss",
+        "classification",
+        "reinforce",
+        "baseline",
+        "reward",
+        "learning_rate",
+        "images_per_second",
+    } <= set(train_values)
+    assert all([step for step, _ in events] == [0, 1, 2] for events in train_values.values())
+    validation, accumulator = scalars(folder / "validation")
+    assert {"accuracy", "sampled_accuracy", "vote_accuracy", "loss"} <= set(validation)
+    assert accumulator.Tags()["images"] == ["gaze"]
+    own, accumulator = scalars(folder)
+    assert own["test/deterministic"][0][1] == pytest.approx(result["test"]["deterministic"])
+    plugin = accumulator.summary_metadata
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(plugin)
+
+
+def test_a_finished_run_is_not_trained_again(finished, capsys):
+    folder, result = finished
+    before = (folder / "model.keras").stat().st_mtime_ns
+    assert run(folder.parents[1]) == result
+    assert (folder / "model.keras").stat().st_mtime_ns == before
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_another_run_is_kept_out_of_the_folder(finished):
+    before = sorted(finished[0].rglob("*"))
+    with pytest.raises(UserError, match=r"holds another run \(glimpses 2 there and 3 here\): choose another --name"):
+        run(finished[0].parents[1], glimpses=3)
+    assert sorted(finished[0].rglob("*")) == before
+
+
+class Crash(Exception):
+    """Ends a run at a chosen moment."""
+
+
+@pytest.mark.parametrize("moment", ["in_epoch", "while_saving", "after_epoch"])
+def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypatch, moment):
+    def crash(*args, **kwargs):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        if moment == "in_epoch":
+            on_batch = callbacks.Epochs.on_train_batch_end
+
+            def on_train_batch_end(self, batch, logs=None):
+                on_batch(self, batch, logs)
+                if self.epoch == 1 and batch == 10:
+                    raise Crash
+
+            patch.setattr(callbacks.Epochs, "on_train_batch_end", on_train_batch_end)
+        elif moment == "while_saving":
+            savez = np.savez
+
+            def half(file, **arrays):
+                if len(json.loads(str(arrays["meta"]))["history"]) == 2:
+                    file.write(b"half")
+                    raise Crash
+                savez(file, **arrays)
+
+            patch.setattr(np, "savez", half)
+        else:
+            patch.setattr(callbacks, "load_model", crash)
+        with pytest.raises(Crash):
+            run(tmp_path)
+    folder = tmp_path / "runs" / "run"
+    assert not (folder / "result.json").exists() and not list(folder.glob(".*"))
+    result = run(tmp_path)
+    whole, _ = scalars(finished[0] / "validation")
+    resumed, _ = scalars(folder / "validation")
+    # The same draws, weights, optimizer and gaze: the same curve, and no epoch twice.
+    for tag in ("accuracy", "loss", "vote_accuracy"):
+        np.testing.assert_allclose(resumed[tag], whole[tag], rtol=1e-5)
+    assert result["test"] == finished[1]["test"] and result["best_epoch"] == finished[1]["best_epoch"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_command_goes_on(tmp_path, number, status):
+    process = command(tmp_path, "--epochs", "2", "--no-test")
+    state = tmp_path / "runs" / "run" / callbacks.STATE
+    while not state.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, out + err
+    if number != signal.SIGKILL:
+        assert "stopped after 1 of 2 epochs: the same command goes on from there" in out and "Traceback" not in err
+    process = command(tmp_path, "--epochs", "2", "--no-test")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "going on with epoch 2 of 2" in out and "tensorboard --logdir" in out and "Traceback" not in err
+    assert not state.exists()
+
+
+def test_a_changed_state_file_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "load_model", lambda path: (_ for _ in ()).throw(Crash))
+    with pytest.raises(Crash):
+        run(tmp_path, epochs=1)
+    state = tmp_path / "runs" / "run" / callbacks.STATE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot resume from .*remove that file"):
+        run(tmp_path, epochs=1)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_cause(tmp_path):
+    with pytest.raises(
+        UserError, match=r"the loss became (nan|inf) in epoch 1: most likely the learning rate of 100 is too high"
+    ):
+        run(tmp_path, optimizer="sgd", learning_rate=100, clip_norm=None, core="rnn", schedule="constant")
+    assert not (tmp_path / "runs" / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (dict(task="translated", canvas=20), "canvas must hold the digit"),
+        (dict(dataset="folder:/nowhere"), "no folder"),
+        (dict(execution=dict(name="../up")), "name must be a plain folder name"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(tmp_path, values, sentence):
+    values = dict(values)
+    execution = {"name": "run", **values.pop("execution", {})}
+    with pytest.raises(UserError, match=sentence):
+        train.train(Config(**{**SMALL, **values}), Execution(logs=str(tmp_path), **execution))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix" or not Path("/proc").is_dir(), reason="needs a folder that nobody may write to")
+def test_an_unwritable_folder_is_told():
+    with pytest.raises(UserError, match="cannot write to .*name a writable folder with --logs"):
+        train.train(Config(**SMALL), Execution(logs="/proc/nam", name="run"))
+
+
+def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):
+    process = command(tmp_path, "--glimpse", "3")
+    out, err = process.communicate(timeout=60)
+    assert (
+        process.returncode == 2 and out == "" and err == "error: unknown flag --glimpse. Did you mean '--glimpses'?\n"
+    )
+
+
+def test_schedules():
+    def rates(**values):
+        return train.learning_rates(Config(epochs=4, **values))
+
+    np.testing.assert_allclose(rates(), [1e-3 * 0.97**e for e in range(4)])
+    np.testing.assert_allclose(rates(decay=0.1, learning_rate_min=1e-4), [1e-3, 1e-4, 1e-4, 1e-4])
+    np.testing.assert_allclose(rates(schedule="constant"), 1e-3)
+    cosine = [1e-3, 1e-3 * (0.5 + 0.5**1.5), 0.5e-3, 1e-3 * (0.5 - 0.5**1.5)]
+    np.testing.assert_allclose(rates(schedule="cosine", learning_rate_min=0), cosine)
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "adadelta", "sgd"])
+def test_optimizers(name):
+    optimizer = train.optimizer(Config(optimizer=name, learning_rate=0.5, clip_norm=2.0))
+    assert optimizer.name == name and float(optimizer.learning_rate) == 0.5 and optimizer.global_clipnorm == 2.0
+
+
+def test_run_names_tell_what_differs():
+    def name(dataset="digits", **values):
+        return runs.name_of(Config(**values).resolved(dataset))
+
+    assert name() == "digits_augmented_100"
+    assert name(glimpses=8, seed=3) == "digits_augmented_100_glimpses=8_seed=3"
+    assert name(scales=3) == "digits_augmented_100_scales=3"
+    assert name(scale_factors=(1, 2, 3, 4)) == "digits_augmented_100_scale_factors=1-2-3-4"
+    assert name("mnist", task="cluttered", canvas=100, distractors=3) == "mnist_cluttered_100_distractors=3"
+    assert name("folder:/data/pets") == "pets_original"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts from TensorFlow")
+def test_trains_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
+    pytest.importorskip("jax")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('tensorflow', 'tensorflow_datasets'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+    )
+    environment = dict(KERAS_BACKEND="jax", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    check = subprocess.run(
+        [sys.executable, "-c", "import tensorflow"], env={**os.environ, **environment}, capture_output=True
+    )
+    assert check.returncode != 0
+    process = command(tmp_path / "logs", "--epochs", "1", **environment)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    folder = tmp_path / "logs" / "runs" / "run"
+    assert json.loads((folder / "hardware.json").read_text())["backend"] == "jax"
+    assert (folder / "model.keras").exists() and scalars(folder / "validation")[0]["accuracy"]
