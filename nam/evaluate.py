@@ -21,6 +21,10 @@ class Accuracies(NamedTuple):
     votes: int
     loss: float  # mean −log p(label) of the deterministic gaze, nats
 
+    def shares(self) -> dict[str, float]:
+        """The accuracies and the number of votes, as `result.json` holds them."""
+        return {name: value for name, value in self._asdict().items() if name != "loss"}
+
 
 class _Both(keras.Model):
     """Class probabilities of the deterministic gaze and of `votes` sampled ones, in one pass over the images."""

@@ -212,6 +212,13 @@ class Events:
         for tag, value in values.items():
             self.writers[group].add_scalar(tag, value, epoch)
 
+    def final(self, found: dict[str, dict[str, float] | None], epoch: int) -> None:
+        """Adds the accuracies of the best model on each split, as `test/deterministic` and so on."""
+        for split, shares in found.items():
+            self.scalars(
+                "", {f"{split}/{kind}": share for kind, share in (shares or {}).items() if kind != "votes"}, epoch
+            )
+
     def image(self, group: str, tag: str, pixels, epoch: int) -> None:
         """Adds a picture, `(height, width, 3)` uint8."""
         self.writers[group].add_image(tag, pixels, epoch, dataformats="HWC")

@@ -1,5 +1,6 @@
 """Trains one run: `python -m nam.train --glimpses 8`."""
 
+import math
 import shlex
 import signal
 import sys
@@ -76,33 +77,22 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             ],
             verbose=1 if sys.stdout.isatty() else 2,
         )
-        best = callbacks.load_model(run.path)
-        evaluator = Evaluator(best, VOTES)
-        test = None if execution.no_test else evaluator(splits.test)
-        validation = evaluator(splits.validation)
-        if test:
-            events.scalars(
-                "",
-                {f"test/{kind}": getattr(test, kind) for kind in ("deterministic", "sampled", "vote")},
-                config.epochs,
-            )
+        evaluator = Evaluator(callbacks.load_model(run.path), VOTES)
+        found = {
+            "test": None if execution.no_test else evaluator(splits.test).shares(),
+            "validation": evaluator(splits.validation).shares(),
+        }
+        events.final(found, config.epochs)
     except (KeyboardInterrupt, Stopped):
-        done = len(resume.history)
-        print(
-            f"\nstopped after {done} of {config.epochs} epochs: the same command goes on from there ({run.path})",
-            flush=True,
-        )
+        done = f"stopped after {len(resume.history)} of {config.epochs} epochs"
+        print(f"\n{done}: the same command goes on from there ({run.path})", flush=True)
         raise
     finally:
         events.close()
 
-    def kinds(found):
-        return found and {name: value for name, value in found._asdict().items() if name != "loss"}
-
     speeds = sorted(epoch["images_per_second"] for epoch in resume.history)
     result = {
-        "test": kinds(test),
-        "validation": kinds(validation),
+        **found,
         "epochs": config.epochs,
         "best_epoch": resume.best_epoch + 1,
         "seconds": {"total": round(resume.seconds, 1), "per_epoch": round(resume.seconds / config.epochs, 2)},
@@ -111,9 +101,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         "dataset": {
             "name": config.dataset,
             "task": config.task,
-            "train": splits.train.size,
-            "validation": splits.validation.size,
-            "test": splits.test.size,
+            **{name: getattr(splits, name).size for name in ("train", "validation", "test")},
             "substituted": substituted,
         },
     }
@@ -125,7 +113,6 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
 
 def learning_rates(config: Config) -> list[float]:
     """The learning rate of each epoch, see the fields `schedule`, `decay` and `learning_rate_min`."""
-    import math
 
     def rate(epoch: int) -> float:
         if config.schedule == "exponential":
@@ -155,19 +142,18 @@ def optimizer(config: Config):
 
 def summary(result: dict[str, Any]) -> str:
     """What a result says, in a few lines."""
-    lines = []
-    for split in ("test", "validation"):
-        found = result[split]
-        if found:
-            lines.append(
-                f"{split:<10}  deterministic {found['deterministic']:.2%}   one sampled gaze {found['sampled']:.2%}   "
-                f"vote of {found['votes']} gazes {found['vote']:.2%}"
-            )
-    data, seconds = result["dataset"], result["seconds"]
-    lines.append(
-        f"{data['name']}, task {data['task']}, {data['train']:,} images per epoch: the best of {result['epochs']} epochs "
-        f"was {result['best_epoch']}; {seconds['total'] / 60:.1f} min, {result['images_per_second']:,.0f} images/s"
-    )
+    lines = [
+        f"{split:<10}  deterministic {found['deterministic']:.2%}   one sampled gaze {found['sampled']:.2%}   "
+        f"vote of {found['votes']} gazes {found['vote']:.2%}"
+        for split in ("test", "validation")
+        if (found := result[split])
+    ]
+    data, minutes = result["dataset"], result["seconds"]["total"] / 60
+    lines += [
+        f"{data['name']}, task {data['task']}, {data['train']:,} images per epoch; best epoch: "
+        f"{result['best_epoch']} of {result['epochs']}",
+        f"{minutes:.1f} minutes, {result['images_per_second']:,.0f} images/s, {result['parameters']:,} parameters",
+    ]
     return "\n".join(lines)
 
 

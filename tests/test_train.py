@@ -72,7 +72,7 @@ def test_the_result_says_what_was_measured(finished):
         assert all(0 < result[split][kind] < 1 for kind in ("deterministic", "sampled", "vote"))
     assert set(result["seconds"]) == {"total", "per_epoch"}
     assert result["dataset"] == {
-        "name": "digits", "task": "translated", "train": 3840, "validation": 1430, "test": 3590, "substituted": False,
+        "name": "digits", "task": "translated", "train": 2560, "validation": 715, "test": 3590, "substituted": False,
     }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def load(config: Config, data_dir: str | None = None) -> Splits:
     source = read(config, data_dir)
     splits = [
         Batches(config, source.train, TRAIN, source.train_draws),
-        Batches(config, source.validation, VALIDATION, source.test_draws),
+        Batches(config, source.validation, VALIDATION, source.validation_draws),
         Batches(config, source.test, TEST, source.test_draws),
     ]
     height, width, channels = source.train.images.shape[-3:]

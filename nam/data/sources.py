@@ -32,8 +32,10 @@ class Source(NamedTuple):
     validation: Examples
     test: Examples
     classes: tuple[str, ...]
-    train_draws: int = 1  # how often one epoch draws each training digit
-    test_draws: int = 1  # how often each validation and test digit is drawn
+    # How often one epoch draws each training digit, and how often each digit of the others is drawn:
+    train_draws: int = 1
+    validation_draws: int = 1
+    test_draws: int = 1
 
 
 def choose(dataset: str | None, data_dir: str | None) -> tuple[str, str | None]:
@@ -190,7 +192,9 @@ def _bundled(config: Config) -> Source:
     large = large[..., None]
     order = np.random.default_rng(0).permutation(len(labels))
     test, train = order[: len(labels) // 5], order[len(labels) // 5 :]
-    return _held_out(config, large[train], labels[train], large[test], labels[test], train_draws=3, test_draws=10)
+    return _held_out(
+        config, large[train], labels[train], large[test], labels[test], train_draws=2, validation_draws=5, test_draws=10
+    )
 
 
 def _folder(config: Config) -> Source:

@@ -104,7 +104,7 @@ def add(images, patches, corners) -> None:
 
 def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Each digit turned about the centre of its box by its angle (radians, anticlockwise), bilinear, black outside."""
-    n, height, width, _ = digits.shape
+    n, height, width, channels = digits.shape
     y, x = np.mgrid[:height, :width].astype("float32")
     cy, cx = (height - 1) / 2, (width - 1) / 2
     cos, sin = (f(angles).astype("float32")[:, None, None] for f in (np.cos, np.sin))
@@ -113,12 +113,12 @@ def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
     x0, y0 = np.floor(source_x).astype(int), np.floor(source_y).astype(int)
     fx, fy = (source_x - x0)[..., None], (source_y - y0)[..., None]
     # A black border two pixels wide is what every position outside the box falls on.
-    padded = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    padded = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(-1, channels)
     x0, y0 = np.clip(x0 + 2, 0, width + 2), np.clip(y0 + 2, 0, height + 2)
-    i = np.arange(n)[:, None, None]
-    above = padded[i, y0, x0] * (1 - fx) + padded[i, y0, x0 + 1] * fx
-    below = padded[i, y0 + 1, x0] * (1 - fx) + padded[i, y0 + 1, x0 + 1] * fx
-    return np.rint(above * (1 - fy) + below * fy).astype("uint8")
+    row = width + 4
+    corner = (np.arange(n)[:, None, None] * (height + 4) + y0) * row + x0
+    upper, lower = (padded[corner + step] * (1 - fx) + padded[corner + step + 1] * fx for step in (0, row))
+    return np.rint(upper * (1 - fy) + lower * fy).astype("uint8")
 
 
 def crop(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
