@@ -117,7 +117,7 @@ class Resume(keras.callbacks.Callback):
             return 0
         model.optimizer.build(model.trainable_variables)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
                 arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
             variables = _variables(model)

@@ -74,7 +74,7 @@ class Config(_Values):
     bandwidth: int = Field(12, ge=1, le=512, description="side of each patch, pixels")
     padding: Literal["zero", "noise"] = Field(
         "zero",
-        description="what a patch sees beyond the image: black, or the uniform noise of TensorFlow's old glimpse",
+        description="what a patch sees beyond the image: black, or noise (and then pixels, not means: as published)",
     )
     retina: Literal["normalized", "plain"] = Field(
         "normalized",
@@ -104,6 +104,9 @@ class Config(_Values):
     first_location: Literal["random", "center"] = Field("random", description="where the first look goes in training")
     reinforce_weight: float = Field(1.0, ge=0, le=1000, description="weight of the REINFORCE part of the loss")
     baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")
+    initializer: Literal["glorot", "small"] = Field(
+        "glorot", description="first weights of the dense layers: Glorot's uniform, or normal with deviation 0.01"
+    )
     optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")
     learning_rate_min: float = Field(1e-5, ge=0, le=100, description="the schedule never goes below this rate")

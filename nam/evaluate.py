@@ -74,7 +74,7 @@ class Evaluator:
 def _draws_from(model, seed: int):
     """Draws the gaze from `seed`, and leaves the generators as they were: evaluating does not change training."""
     generators = model.seed_generators
-    kept = [ops.convert_to_numpy(generator.state) for generator in generators]
+    kept = [ops.convert_to_numpy(generator.state).copy() for generator in generators]
     for i, generator in enumerate(generators):
         generator.state.assign(np.array([seed + i, 0], kept[i].dtype))
     try:

@@ -69,6 +69,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             splits.train,
             epochs=config.epochs,
             initial_epoch=first_epoch,
+            shuffle=False,  # the data does it, in an order that a resumed run finds again
             callbacks=[
                 callbacks.Epochs(splits.train, learning_rates(config)),
                 callbacks.Validation(Evaluator(model, config.samples), splits.validation),

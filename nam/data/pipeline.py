@@ -12,7 +12,6 @@ from nam.data.sources import Examples
 # The first word of every seed: what is drawn for one purpose is independent of the others, and validation and test
 # images are the same whatever the seed of the run.
 TRAIN, ORDER, VALIDATION, TEST = range(4)
-WORKERS = 2  # threads that draw ahead of the training step
 
 
 class Batch(NamedTuple):
@@ -24,8 +23,8 @@ class Batch(NamedTuple):
 class Batches(keras.utils.PyDataset):
     """Images of one split, drawn afresh each epoch for training and always the same otherwise.
 
-    Item i is `(images, labels)`; `batch(i)` has the boxes too. A pure function of the config, the epoch and i: threads
-    may ask for items in any order, and a resumed run sees what it would have seen. Training drops the short last batch
+    Item i is `(images, labels)`; `batch(i)` has the boxes too. A pure function of the config, the epoch and i: items
+    may be asked for in any order, and a resumed run sees what it would have seen. Training drops the short last batch
     (other images fall into it each epoch).
 
     Args:
@@ -39,7 +38,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, config: Config, examples: Examples, split: int, draws: int = 1):
-        super().__init__(workers=WORKERS)
+        super().__init__()
         self.config = config
         self.examples = examples
         self.split = split

@@ -116,7 +116,7 @@ def _arrays(name: str, data_dir: str | None):
     found = prepared(name, data_dir)
     try:
         if found is not None and found.suffix == ".npz":
-            with np.load(found, allow_pickle=False) as file:
+            with found.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]
         else:
             arrays = _tensorflow_datasets(name, data_dir, download=found is None)

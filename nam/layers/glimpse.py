@@ -16,6 +16,8 @@ class GlimpseNetwork(keras.layers.Layer):
         hidden: Units of each of the two first layers.
         gains: Factor of each scale's patch before W₀, so that all reach it alike strong. `None`: as they are.
 
+        kernel_initializer: Keras initializer of the four kernels.
+
     Call arguments:
         patches: What the sensor saw, `(batch, …)`, in [0, 1].
         locations: Where it looked, `(batch, 2)`, in [-1, 1].
@@ -24,16 +26,27 @@ class GlimpseNetwork(keras.layers.Layer):
         `(batch, units)`, not negative.
     """
 
-    def __init__(self, units: int = 256, hidden: int = 128, gains: Sequence[float] | None = None, **kwargs):
+    def __init__(
+        self,
+        units: int = 256,
+        hidden: int = 128,
+        gains: Sequence[float] | None = None,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = units
         self.hidden = hidden
         self.gains = None if gains is None else [float(gain) for gain in gains]
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        # Each layer draws weights of its own.
+        initial = keras.initializers.serialize(self.kernel_initializer)
+        shared = {"kernel_initializer": initial, "dtype": self.dtype_policy}
         self.flatten = keras.layers.Flatten()
-        self.what_hidden = keras.layers.Dense(hidden, activation="relu", dtype=self.dtype_policy)
-        self.what = keras.layers.Dense(units, dtype=self.dtype_policy)
-        self.where_hidden = keras.layers.Dense(hidden, activation="relu", dtype=self.dtype_policy)
-        self.where = keras.layers.Dense(units, dtype=self.dtype_policy)
+        self.what_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
+        self.what = keras.layers.Dense(units, **shared)
+        self.where_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
+        self.where = keras.layers.Dense(units, **shared)
 
     def build(self, patches_shape, locations_shape):
         self.what_hidden.build(self.flatten.compute_output_shape(patches_shape))
@@ -54,4 +67,10 @@ class GlimpseNetwork(keras.layers.Layer):
         return (patches_shape[0], self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "hidden": self.hidden, "gains": self.gains}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "hidden": self.hidden,
+            "gains": self.gains,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

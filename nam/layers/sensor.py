@@ -35,8 +35,8 @@ class GlimpseSensor(keras.layers.Layer):
         scales: Number of patches.
         scale_factors: Pixels of the image per pixel of the patch, one per scale: increasing integers from 1 to 181.
             `None` stands for 1, 2, 4, 8, …
-        padding: `"zero"`, or `"noise"`: what lies outside the image is drawn uniformly from [0, 1] for each pixel of
-            the patch, as TensorFlow's `extract_glimpse` did for the published study.
+        padding: `"zero"`, or `"noise"`: as `tf.image.extract_glimpse` and TensorFlow 1's resizing did for the published
+            study, outside the image is noise, uniform in [0, 1], and a cell is its first pixel, not its mean.
         seed: Integer seed of that noise.
 
     Call arguments:
@@ -89,7 +89,7 @@ class GlimpseSensor(keras.layers.Layer):
         if height is None or width is None:
             raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
         window_pixels = sum((self.bandwidth * f) ** 2 for f in self.scale_factors)
-        table = height * width <= reads * window_pixels
+        table = self.padding == "zero" and height * width <= reads * window_pixels
         white = 255 if keras.backend.standardize_dtype(images.dtype) == "uint8" else 65535
         if table:
             # One row and column of zeros in front; sums that wrap around cancel in the differences.
@@ -102,18 +102,14 @@ class GlimpseSensor(keras.layers.Layer):
         x, y = locations[..., 0:1], locations[..., 1:2]
         edges_x = [self._edges(x, view.width, f) for f in self.scale_factors]
         edges_y = [self._edges(y, view.height, f) for f in self.scale_factors]
-        read = self._read_table if view.table else self._read_windows
-        sums = read(view, edges_x, edges_y)  # (batch, copies, scales, bandwidth, bandwidth, channels)
-        # Multiplied, not divided: graph optimizers turn a division by a constant into this, and change a bit.
-        unit = [1.0 / (view.white * f * f) for f in self.scale_factors]
-        patches = ops.cast(sums, "float32") * ops.reshape(ops.convert_to_tensor(unit, "float32"), (-1, 1, 1, 1))
         if self.padding == "noise":
-            inside_x = ops.diff(_clip(ops.stack(edges_x, axis=2), view.width))
-            inside_y = ops.diff(_clip(ops.stack(edges_y, axis=2), view.height))
-            inside = ops.cast(inside_y[..., :, None] * inside_x[..., None, :], "float32")
-            inside *= ops.reshape(ops.convert_to_tensor([f**-2 for f in self.scale_factors], "float32"), (-1, 1, 1))
-            noise = keras.random.uniform(ops.shape(inside), seed=self.seed_generator)
-            patches += ((1.0 - inside) * noise)[..., None]
+            patches = self._sample_pixels(view, edges_x, edges_y)
+        else:
+            read = self._read_table if view.table else self._read_windows
+            sums = read(view, edges_x, edges_y)  # (batch, copies, scales, bandwidth, bandwidth, channels)
+            # Multiplied, not divided: graph optimizers turn a division by a constant into this, and change a bit.
+            unit = [1.0 / (view.white * f * f) for f in self.scale_factors]
+            patches = ops.cast(sums, "float32") * ops.reshape(ops.convert_to_tensor(unit, "float32"), (-1, 1, 1, 1))
         patches = ops.transpose(patches, (0, 1, 3, 4, 2, 5))
         copies, channels = locations.shape[1], view.pixels.shape[-1]
         shape = (-1, copies, self.bandwidth, self.bandwidth, self.scales * channels)
@@ -147,6 +143,14 @@ class GlimpseSensor(keras.layers.Layer):
             cells = ops.reshape(levels, (-1, x.shape[1], b, factor, b, factor, view.pixels.shape[-1]))
             sums.append(ops.sum(cells, axis=(3, 5)))
         return ops.stack(sums, axis=2)
+
+    def _sample_pixels(self, view: View, edges_x, edges_y):
+        x, y = (ops.stack(edges, axis=2)[..., :-1] for edges in (edges_x, edges_y))
+        nearest_x, nearest_y = _clip(x, view.width - 1), _clip(y, view.height - 1)
+        levels = _levels(_take(view.pixels, nearest_y, nearest_x, view.height, view.width), view.white)
+        inside = ((y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :])[..., None]
+        noise = keras.random.uniform(ops.shape(levels), seed=self.seed_generator)
+        return ops.where(inside, ops.cast(levels, "float32") / view.white, noise)
 
     def compute_output_shape(self, images_shape, locations_shape):
         return (images_shape[0], self.bandwidth, self.bandwidth, self.scales * images_shape[-1])

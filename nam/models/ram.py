@@ -8,6 +8,8 @@ from keras import ops
 from nam import losses
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
 
+# As configs, not objects: every layer must draw weights of its own.
+INITIALIZERS = {"glorot": "glorot_uniform", "small": {"class_name": "TruncatedNormal", "config": {"stddev": 0.01}}}
 PARTS = ("classification", "reinforce", "baseline")
 
 
@@ -39,6 +41,8 @@ class RecurrentAttention(keras.Model):
         first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes.
         reinforce_weight: Weight of the REINFORCE part.
         baseline_weight: Weight of the baseline part.
+        initializer: First weights of the dense layers: `"glorot"` (uniform), or `"small"`: normal, deviation 0.01, as
+            the published study drew them.
         seed: Integer seed of the gaze's draws. Weights are drawn from Keras's global seed
             (`keras.utils.set_random_seed`).
 
@@ -75,12 +79,14 @@ class RecurrentAttention(keras.Model):
         first_location: str = "random",
         reinforce_weight: float = 1.0,
         baseline_weight: float = 1.0,
+        initializer: str = "glorot",
         seed: int | None = None,
         **kwargs,
     ):
         # Images keep their type: the sensor counts in whole numbers, and uint8 is exact.
         super().__init__(autocast=False, **kwargs)
         _one_of("retina", retina, ("normalized", "plain"))
+        _one_of("initializer", initializer, INITIALIZERS)
         _one_of("core", core, ("lstm", "rnn"))
         _one_of("reward", reward, losses.REWARDS)
         _one_of("advantage", advantage, ("learned", "leave-one-out"))
@@ -109,6 +115,7 @@ class RecurrentAttention(keras.Model):
             "first_location": first_location,
             "reinforce_weight": reinforce_weight,
             "baseline_weight": baseline_weight,
+            "initializer": initializer,
             "seed": seed,
         }
         self.glimpses = glimpses
@@ -123,8 +130,11 @@ class RecurrentAttention(keras.Model):
         dtype = self.dtype_policy
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.sensor = GlimpseSensor(bandwidth, scales, scale_factors, padding, seed=seed, dtype=dtype, name="sensor")
+        kernel = INITIALIZERS[initializer]
         gains = [4 * factor**0.5 for factor in self.sensor.scale_factors] if retina == "normalized" else None
-        self.glimpse_network = GlimpseNetwork(hidden, gains=gains, dtype=dtype, name="glimpse_network")
+        self.glimpse_network = GlimpseNetwork(
+            hidden, gains=gains, kernel_initializer=kernel, dtype=dtype, name="glimpse_network"
+        )
         if core == "lstm":
             self.core = keras.layers.LSTMCell(hidden, dtype=dtype, name="core")
         else:
@@ -135,8 +145,9 @@ class RecurrentAttention(keras.Model):
         if glimpses == 1:
             self.location_network.trainable = False  # nowhere else to look
         # Float32 heads: what is exponentiated, squared or compared loses too much in float16.
-        self.action_network = keras.layers.Dense(classes, dtype="float32", name="action_network")
-        self.baseline_network = keras.layers.Dense(1, dtype="float32", name="baseline_network")
+        heads = {"kernel_initializer": kernel, "dtype": "float32"}
+        self.action_network = keras.layers.Dense(classes, **heads, name="action_network")
+        self.baseline_network = keras.layers.Dense(1, **heads, name="baseline_network")
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*PARTS, "reward")}
 
     def build(self, images_shape):

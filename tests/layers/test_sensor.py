@@ -129,6 +129,12 @@ def test_noise_fills_only_what_lies_outside(rng):
     assert 0 <= outside.min() < 0.02 and 0.98 < outside.max() <= 1 and abs(outside.mean() - 0.5) < 0.02
 
 
+def test_with_noise_a_cell_is_its_first_pixel(rng):
+    images = rng.integers(0, 256, (3, 20, 20, 1)).astype("uint8")
+    patches = np.asarray(GlimpseSensor(5, 2, [1, 3], padding="noise", seed=1)(images, np.zeros((3, 2), "float32")))
+    np.testing.assert_allclose(patches[..., 1], images[:, 3:18:3, 3:18:3, 0] / np.float32(255), rtol=1e-6)
+
+
 def test_keeps_the_layer_contract(rng):
     images = rng.integers(0, 256, (3, 20, 24, 2)).astype("uint8")
     locations = rng.uniform(-1, 1, (3, 2)).astype("float32")

@@ -212,3 +212,13 @@ def test_refuses_a_foreign_loss(data):
     model.compile(loss="mse")
     with pytest.raises(ValueError, match="brings its own loss"):
         model.fit(*data, verbose=0)
+
+
+@pytest.mark.parametrize("initializer", ["glorot", "small"])
+def test_every_dense_layer_draws_weights_of_its_own(initializer):
+    model = RecurrentAttention(**SMALL, initializer=initializer)
+    model.build((None, 16, 16, 1))
+    what, where = (np.asarray(layer.kernel) for layer in (model.glimpse_network.what, model.glimpse_network.where))
+    assert not np.array_equal(what, where)
+    if initializer == "small":
+        assert abs(what.std() - 0.0088) < 0.0003  # a normal of 0.01, cut at two deviations
