@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from nam import command
@@ -131,11 +132,13 @@ def optimizer(config: Config):
     """The config's optimizer, which clips the gradient to `clip_norm` over all weights together."""
     import keras
 
+    # What is added to a divisor: Kingma & Ba's 1e-8, which the published study used too. Keras's 1e-7 is as large as
+    # the first gradients of small weights are.
     kinds = {
-        "adam": keras.optimizers.Adam,
-        "rmsprop": keras.optimizers.RMSprop,
+        "adam": partial(keras.optimizers.Adam, epsilon=1e-8),
+        "rmsprop": partial(keras.optimizers.RMSprop, epsilon=1e-10),
         "adagrad": keras.optimizers.Adagrad,
-        "adadelta": keras.optimizers.Adadelta,
+        "adadelta": partial(keras.optimizers.Adadelta, epsilon=1e-8),
         "sgd": keras.optimizers.SGD,
     }
     return kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm)
