@@ -13,7 +13,8 @@ from nam import plots
 from nam.data.pipeline import Batches
 from nam.errors import UserError
 from nam.evaluate import Evaluator
-from nam.runs import Events, Run, replacing
+from nam.events import Events
+from nam.runs import Run, replacing
 
 STATE = "state.npz"
 MODEL = "model.keras"

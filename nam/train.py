@@ -36,8 +36,10 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     with command.quiet():
         import keras
 
-        from nam import callbacks, data, models, runs
+        from nam import callbacks, data, models
         from nam.evaluate import Evaluator
+        from nam.events import Events
+        from nam.runs import Run
 
     execution = execution or Execution()
     dataset, notice = data.choose(config.dataset, execution.data_dir)
@@ -45,7 +47,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         print(notice, flush=True)
     substituted = config.dataset is None and dataset == "digits"
     config = config.resolved(dataset)
-    run = runs.Run.of(config, execution, study)
+    run = Run.of(config, execution, study)
     finished = run.read("result.json")
     if finished is not None:
         print(f"finished before: {run.path}")
@@ -64,7 +66,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     first_epoch = resume.restore(model)
     if first_epoch:
         print(f"going on with epoch {first_epoch + 1} of {config.epochs}: {run.path}", flush=True)
-    events = runs.Events(run, first_epoch)
+    events = Events(run, first_epoch)
     try:
         model.fit(
             splits.train,

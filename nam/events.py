@@ -1,0 +1,94 @@
+"""What TensorBoard shows of a run: scalars, pictures, machine, config and HParams. Written without TensorFlow."""
+
+from typing import Any
+
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary_v2 as hparams
+from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
+
+from nam.config import Config
+from nam.runs import Run
+
+# Metrics of the HParams dashboard: (group, tag) of the scalar, and its column's name.
+METRICS = {
+    ("validation", "accuracy"): "validation accuracy",
+    ("validation", "sampled_accuracy"): "validation sampled",
+    ("validation", "vote_accuracy"): "validation vote",
+    ("", "test/deterministic"): "test deterministic",
+    ("", "test/sampled"): "test sampled",
+    ("", "test/vote"): "test vote",
+    ("train", "images_per_second"): "images/s",
+}
+
+
+class Events:
+    """A run's event files: `train/`, `validation/`, and its own folder for HParams and the final accuracies.
+
+    Every file begins with the machine's card and the config as text. What an interrupted run wrote of the epochs from
+    `first_epoch` on is dropped by TensorBoard.
+    """
+
+    def __init__(self, run: Run, first_epoch: int = 0):
+        config, card = run.read("config.json"), run.read("hardware.json")
+        purge = first_epoch if first_epoch else None
+        self.writers = {
+            group: SummaryWriter(str(run.path / group), purge_step=purge, flush_secs=3600)
+            for group in ("", "train", "validation")
+        }
+        for writer in self.writers.values():
+            writer.add_text("machine", _table(card), first_epoch)
+            writer.add_text("config", _table(config), first_epoch)
+        self._add(_hparams_columns())
+        values = {key: _hparam(value) for key, value in config.items()}
+        self._add(hparams.hparams_pb(values, trial_id=run.path.name))
+        self.flush()
+
+    def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
+        for tag, value in values.items():
+            self.writers[group].add_scalar(tag, value, epoch)
+
+    def final(self, found: dict[str, dict[str, float] | None], epoch: int) -> None:
+        """Adds the accuracies of the best model on each split, as `test/deterministic` and so on."""
+        for split, shares in found.items():
+            self.scalars(
+                "", {f"{split}/{kind}": share for kind, share in (shares or {}).items() if kind != "votes"}, epoch
+            )
+
+    def image(self, group: str, tag: str, pixels, epoch: int) -> None:
+        """Adds a picture, `(height, width, 3)` uint8."""
+        self.writers[group].add_image(tag, pixels, epoch, dataformats="HWC")
+
+    def flush(self) -> None:
+        for writer in self.writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def _add(self, summary) -> None:
+        # tensorboard and tensorboardX each have their own class of the same message.
+        self.writers[""].file_writer.add_summary(Summary.FromString(summary.SerializeToString()), 0)
+
+
+def _hparams_columns():
+    metrics = [hparams.Metric(tag, group=group, display_name=name) for (group, tag), name in METRICS.items()]
+    columns = []
+    for name, field in Config.model_fields.items():
+        kind = api_pb2.DATA_TYPE_FLOAT64 if field.annotation in (int, float) else api_pb2.DATA_TYPE_STRING
+        columns.append((name, kind))
+    return hparams.hparams_config_pb([hparams.HParam(name) for name, _ in columns], metrics)
+
+
+def _hparam(value):
+    """HParams takes text, numbers and truth only."""
+    if value is None:
+        return "none"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _table(values: dict[str, Any]) -> str:
+    """A table in Markdown, as TensorBoard's text dashboard shows it."""
+    rows = [f"| {key} | {value} |" for key, value in values.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])

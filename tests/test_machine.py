@@ -1,0 +1,29 @@
+import pynvml
+import pytest
+
+from nam import machine
+
+
+def test_without_a_gpu_the_card_says_so_and_describes_the_processor(monkeypatch):
+    def none():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", none)
+    card = machine.card()
+    assert card["gpu"] == "none" and card["cpu"] and card["cores"] >= 1 and card["ram_gib"] > 0
+
+
+def test_with_a_gpu_the_card_names_it(monkeypatch):
+    class Memory:
+        total = 6 * 2**30
+
+    answers = {
+        "nvmlInit": None, "nvmlDeviceGetHandleByIndex": 0, "nvmlDeviceGetCudaComputeCapability": (6, 1),
+        "nvmlSystemGetCudaDriverVersion": 12040, "nvmlDeviceGetName": "GeForce GTX 1060", "nvmlDeviceGetCount": 1,
+        "nvmlDeviceGetMemoryInfo": Memory, "nvmlSystemGetDriverVersion": "550.1",
+    }  # fmt: skip
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, lambda *_, answer=answer: answer)
+    gpu = machine.card()["gpu"]
+    assert gpu["name"] == "GeForce GTX 1060" and gpu["compute_capability"] == "6.1" and gpu["driver"] == "550.1"
+    assert gpu["memory_gib"] == pytest.approx(6) and gpu["cuda"] == "12.4"
