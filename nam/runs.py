@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nam import machine
-from nam.config import Config, Execution
+from nam.config import Config, Execution, named_configs
 from nam.errors import UserError
 
 
@@ -83,15 +83,19 @@ def replacing(path: Path):
 
 
 def name_of(config: Config) -> str:
-    """A folder name for people: dataset, task, canvas, then every other value that is not the default."""
+    """A folder name for people: what the resolved config starts from, then every value that differs.
+
+    It starts from the defaults, told by dataset, task and canvas, or from a config of `configs.json` if that is nearer.
+    """
     dataset = Path(config.dataset).name if "/" in config.dataset else config.dataset.replace(":", "-")
-    parts = [dataset, config.task] + ([str(config.canvas)] if config.canvas else [])
-    told = {"dataset", "task", "canvas"}
     # The presets of this very task and number of scales are not differences; the number of scales may be one.
     plain = Config(task=config.task, canvas=config.canvas, scales=config.scales).resolved(config.dataset)
     plain = plain.model_copy(update={"scales": Config().scales})
-    for name, value in config:
-        if name not in told and value != getattr(plain, name):
-            value = "-".join(map(str, value)) if isinstance(value, tuple) else value
-            parts.append(f"{name}={value}")
-    return "_".join(parts)
+    starts = {"_".join(str(part) for part in (dataset, config.task, config.canvas) if part): plain}
+    starts |= {name: Config(**values) for name, values in named_configs().items()}
+    names = {}
+    for start, base in starts.items():
+        changed = {name: value for name, value in config if value != getattr(base, name)}
+        texts = ["-".join(map(str, value)) if isinstance(value, tuple) else value for value in changed.values()]
+        names[start] = [start, *(f"{name}={text}" for name, text in zip(changed, texts, strict=True))]
+    return "_".join(min(names.values(), key=len))

@@ -14,7 +14,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import callbacks, runs, train
-from nam.config import Config, Execution
+from nam.config import Config, Execution, load_config
 from nam.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -274,6 +274,9 @@ def test_run_names_tell_what_differs():
     assert name(scale_factors=(1, 2, 3, 4)) == "digits_augmented_100_scale_factors=1-2-3-4"
     assert name("mnist", task="cluttered", canvas=100, distractors=3) == "mnist_cluttered_100_distractors=3"
     assert name("folder:/data/pets") == "pets_original"
+    published = load_config("published")
+    assert runs.name_of(published) == "published"
+    assert runs.name_of(published.model_copy(update={"epochs": 10})) == "published_epochs=10"
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts from TensorFlow")
