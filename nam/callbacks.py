@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,26 +13,31 @@ from nam.data.pipeline import Batches
 from nam.errors import UserError
 from nam.evaluate import Evaluator
 from nam.events import Events
-from nam.runs import Run, replacing
+from nam.runs import MODEL, Run, replacing
 
 STATE = "state.npz"
-MODEL = "model.keras"
 PICTURED = 8  # validation images shown with their gaze
 PICTURES = 10  # times per run that they are shown, at most
 
 
 class Epochs(keras.callbacks.Callback):
-    """Sets the data's epoch and the optimizer's rate; stops with a sentence when the loss is not a number.
+    """Sets each epoch's data and learning rate, measures its speed and every kind of validation accuracy (`val_…`).
+
+    Raises `UserError` when the loss is not a number.
 
     Args:
         train: Training data.
+        validation: Validation data.
         rates: Learning rate of each epoch.
+        evaluator: Of the model in training.
     """
 
-    def __init__(self, train: Batches, rates: list[float]):
+    def __init__(self, train: Batches, validation: Batches, rates: list[float], evaluator: Evaluator):
         super().__init__()
         self.train = train
+        self.validation = validation
         self.rates = rates
+        self.evaluator = evaluator
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -42,31 +46,24 @@ class Epochs(keras.callbacks.Callback):
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(float(logs["loss"])):
-            raise UserError(
-                f"the loss became {float(logs['loss'])} in epoch {self.epoch + 1}: most likely the learning rate of "
-                f"{self.rates[self.epoch]:g} is too high; try a lower --learning-rate or --clip-norm."
-            )
+        self._check(logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):
         logs["learning_rate"] = self.rates[epoch]
         logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
-
-
-class Validation(keras.callbacks.Callback):
-    """Adds every kind of validation accuracy to the epoch's logs, as `val_…`."""
-
-    def __init__(self, evaluator: Evaluator, validation: Batches):
-        super().__init__()
-        self.evaluator = evaluator
-        self.validation = validation
-
-    def on_epoch_end(self, epoch, logs=None):
         found = self.evaluator(self.validation)
+        self._check(found.loss)  # only here the weights of the epoch's last step are seen
         logs["val_accuracy"] = found.deterministic
         logs["val_sampled_accuracy"] = found.sampled
         logs["val_vote_accuracy"] = found.vote
         logs["val_loss"] = found.loss
+
+    def _check(self, loss):
+        if not math.isfinite(float(loss)):
+            raise UserError(
+                f"the loss became {float(loss)} in epoch {self.epoch + 1}: most likely the learning rate of "
+                f"{self.rates[self.epoch]:g} is too high; try a lower --learning-rate or --clip-norm."
+            )
 
 
 class Record(keras.callbacks.Callback):
@@ -123,7 +120,7 @@ class Resume(keras.callbacks.Callback):
                 arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
             variables = _variables(model)
             if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
-                raise ValueError("it does not fit the model")
+                raise ValueError("it was written with another --mixed-precision, or by another version")
         except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
             raise UserError(f"cannot resume from {path} ({error}): remove that file to start the run anew.") from None
         for variable, array in zip(variables, arrays, strict=True):
@@ -175,12 +172,3 @@ def _variables(model: keras.Model) -> list[Any]:
     metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     return own + list(model.optimizer.variables)
-
-
-def load_model(path: Path) -> keras.Model:
-    """The model of a run folder or a `.keras` file, loaded in Keras's safe mode."""
-    path = path / MODEL if path.is_dir() else path
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(f"cannot load the model {path} ({str(error).splitlines()[0]}): train the run anew.") from None

@@ -12,14 +12,15 @@ from nam.errors import UserError, did_you_mean
 
 DIGIT = 28  # side of the digit box of MNIST, Fashion-MNIST and the enlarged bundled digits, pixels
 
-# What `None` stands for. Clutter of Mnih et al. (2014) is published for three canvases; on another one the clutter of
-# the largest is scaled with the area.
+# What `None` stands for. Clutter is published for some canvases; on another one that of the largest is scaled with the
+# area.
 CANVAS = {"translated": 60, "cluttered": 60, "augmented": 100, "belaid": 100}
 CLUTTER = {
     "cluttered": {40: (5, 5), 60: (4, 8), 100: (8, 8)},
     "augmented": {100: (8, 9)},
     "belaid": {100: (8, 9)},
 }
+MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
 DATASETS = ("mnist", "fashion_mnist", "digits")
 FOLDER = "folder:"
 
@@ -134,10 +135,15 @@ class Config(_Values):
                     f"scale_factors must hold one factor per scale: give {self.scales}, or set scales={len(factors)}. "
                     f"Received: scale_factors={factors}"
                 )
-            if factors[0] < 1 or any(b <= a for a, b in pairwise(factors)):
+            if factors[0] < 1 or factors[-1] > MAX_FACTOR or any(b <= a for a, b in pairwise(factors)):
                 raise UserError(
-                    f"scale_factors must be positive and increasing, as 1 2 4 8. Received: scale_factors={factors}"
+                    f"scale_factors must be increasing, as 1 2 4 8, from 1 to {MAX_FACTOR}. "
+                    f"Received: scale_factors={factors}"
                 )
+        elif 2 ** (self.scales - 1) > MAX_FACTOR:
+            raise UserError(
+                f"more than 8 scales need --scale-factors of at most {MAX_FACTOR}. Received: scales={self.scales}"
+            )
         if self.advantage == "leave-one-out" and self.samples < 2 and self.policy == "learned":
             raise UserError(
                 "advantage=leave-one-out compares the copies of an image: set samples to 2 or more, or "
@@ -157,6 +163,11 @@ class Config(_Values):
             raise UserError(
                 f"canvas must hold the digit of {DIGIT} pixels: set it to {DIGIT} or more. Received: canvas={canvas}"
             )
+        if self.batch_size * ((canvas or 0) + 1) ** 2 >= 2**31:
+            raise UserError(
+                f"batch_size times the canvas's pixels must stay below 2^31. Received: batch_size={self.batch_size}, "
+                f"canvas={canvas}"
+            )
         if task in CLUTTER:
             presets = CLUTTER[task]
             largest = max(presets)
@@ -165,13 +176,16 @@ class Config(_Values):
             )
             count = count if self.distractors is None else self.distractors
             size = self.distractor_size or size
-            if size > min(canvas, DIGIT) and not folder:
+            if (size > DIGIT - (task == "belaid") or size > canvas) and not folder:
                 raise UserError(
                     f"distractor_size must be at most the digit's {DIGIT} pixels. Received: distractor_size={size}"
                 )
         else:
             if self.distractors or self.distractor_size:
-                raise UserError(f"task '{task}' has no distractors: leave them out, or use --task cluttered.")
+                raise UserError(
+                    f"task '{task}' has no distractors: set --distractors None --distractor-size None, "
+                    "or use --task cluttered."
+                )
             count, size = 0, None
         factors = self.scale_factors or tuple(2**s for s in range(self.scales))
         return self.model_copy(

@@ -47,13 +47,14 @@ class Evaluator:
     Args:
         model: A `RecurrentAttention`.
         votes: Sampled gazes per image.
+        jit: Compile with XLA.
     """
 
-    def __init__(self, model, votes: int):
+    def __init__(self, model, votes: int, jit: bool = True):
         self.model = model
         self.votes = votes
         self._both = _Both(model, votes)
-        self._both.compile(jit_compile=getattr(model, "jit_compile", None) or "auto")
+        self._both.compile(jit_compile=jit)
 
     def __call__(self, batches: Batches) -> Accuracies:
         labels = np.concatenate([batches.labels(i) for i in range(len(batches))])

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
@@ -31,9 +30,8 @@ class Events:
 
     def __init__(self, run: Run, first_epoch: int = 0):
         config, card = run.read("config.json"), run.read("hardware.json")
-        purge = first_epoch if first_epoch else None
         self.writers = {
-            group: SummaryWriter(str(run.path / group), purge_step=purge, flush_secs=3600)
+            group: SummaryWriter(str(run.path / group), purge_step=first_epoch, flush_secs=3600)
             for group in ("", "train", "validation")
         }
         for writer in self.writers.values():
@@ -74,11 +72,7 @@ class Events:
 
 def _hparams_columns():
     metrics = [hparams.Metric(tag, group=group, display_name=name) for (group, tag), name in METRICS.items()]
-    columns = []
-    for name, field in Config.model_fields.items():
-        kind = api_pb2.DATA_TYPE_FLOAT64 if field.annotation in (int, float) else api_pb2.DATA_TYPE_STRING
-        columns.append((name, kind))
-    return hparams.hparams_config_pb([hparams.HParam(name) for name, _ in columns], metrics)
+    return hparams.hparams_config_pb([hparams.HParam(name) for name in Config.model_fields], metrics)
 
 
 def _hparam(value):

@@ -8,7 +8,7 @@ from keras import ops
 
 def correct(labels, logits):
     """R = 1 where the last look's answer is right, else 0 (Mnih et al. 2014, section 2.2): `(batch, copies)`."""
-    right = ops.argmax(logits, axis=-1) == ops.cast(labels, "int32")[:, None]
+    right = ops.argmax(logits, axis=-1) == ops.reshape(ops.cast(labels, "int32"), (-1, 1))
     return ops.cast(right, "float32")
 
 
@@ -23,7 +23,7 @@ REWARDS = {"correct": correct, "probability": probability}
 def cross_entropy(labels, logits):
     """−log p(label) of every copy, in nats: `(batch, copies)`."""
     classes = logits.shape[-1]
-    one_hot = ops.one_hot(ops.cast(labels, "int32"), classes, dtype="float32")[:, None]
+    one_hot = ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1, 1)), classes, dtype="float32")
     return -ops.sum(one_hot * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
 
 
@@ -47,7 +47,7 @@ def hybrid(labels, outputs, reward="probability", advantage="leave-one-out", rei
     one look the REINFORCE part is 0.
 
     Args:
-        labels: `(batch,)` integers.
+        labels: `(batch,)` integers, or `(batch, 1)`.
         outputs: A `RecurrentAttention`'s with copies: `logits (batch, copies, classes)`, `log_probs` and `baselines`
             `(batch, copies, looks)`, `log_probs[..., 0]` being 0.
         reward: `"correct"` or `"probability"`.

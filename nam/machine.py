@@ -33,24 +33,25 @@ def card() -> dict[str, Any]:
 
 
 def _gpu() -> dict[str, Any] | str:
+    """The first GPU; the driver's CUDA is the newest that it can run."""
     try:
         pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion()
+        gpu = {
+            "name": pynvml.nvmlDeviceGetName(handle),
+            "count": pynvml.nvmlDeviceGetCount(),
+            "compute_capability": f"{major}.{minor}",
+            "memory_gib": round(pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30, 1),
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "driver_cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
     except pynvml.NVMLError:
         return "none"
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    cuda = pynvml.nvmlSystemGetCudaDriverVersion()
-    gpu = {
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "count": pynvml.nvmlDeviceGetCount(),
-        "compute_capability": f"{major}.{minor}",
-        "memory_gib": round(pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30, 1),
-        "driver": pynvml.nvmlSystemGetDriverVersion(),
-        "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
-    }
-    for package in ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"):
+    for package in ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            gpu["cudnn"] = metadata.version(package)
+            gpu[package] = metadata.version(package)
     return gpu
 
 

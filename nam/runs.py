@@ -11,6 +11,8 @@ from nam import machine
 from nam.config import Config, Execution, named_configs
 from nam.errors import UserError
 
+MODEL = "model.keras"
+
 
 class Run:
     """The folder of one run: `LOGS/<study>/<name>/`.
@@ -26,8 +28,8 @@ class Run:
     def of(cls, config: Config, execution: Execution, study: str = "runs") -> "Run":
         """The folder of a resolved config's run. Raises `UserError` if another run lives there."""
         name = execution.name or name_of(config)
-        if re.search(r"[/\\\0]|^\.", name):
-            raise UserError(f"name must be a plain folder name. Received: name={name}")
+        if re.search(r"[/\\\0]|^\.", name) or len(name.encode()) > 200:
+            raise UserError(f"name must be a plain folder name of at most 200 letters. Received: name={name}")
         run = cls(Path(execution.logs).expanduser() / study / name)
         existing = run.read("config.json")
         if existing is not None:
@@ -72,7 +74,7 @@ class Run:
 @contextlib.contextmanager
 def replacing(path: Path):
     """A temporary path that takes the place of `path` when the block ends well: never half a file."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".partial-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:

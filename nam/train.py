@@ -39,7 +39,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         from nam import callbacks, data, models
         from nam.evaluate import Evaluator
         from nam.events import Events
-        from nam.runs import Run
+        from nam.runs import MODEL, Run
 
     execution = execution or Execution()
     dataset, notice = data.choose(config.dataset, execution.data_dir)
@@ -57,7 +57,8 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
-    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=execution.jit != "off")
+    jit = execution.jit != "off"  # auto: the recurrent model is faster with XLA, on processors too
+    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=jit)
     run.create(config, jit=execution.jit, mixed_precision=execution.mixed_precision)
 
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
@@ -74,19 +75,25 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             initial_epoch=first_epoch,
             shuffle=False,  # the data does it, in an order that a resumed run finds again
             callbacks=[
-                callbacks.Epochs(splits.train, learning_rates(config)),
-                callbacks.Validation(Evaluator(model, config.samples), splits.validation),
+                callbacks.Epochs(
+                    splits.train, splits.validation, learning_rates(config), Evaluator(model, config.samples, jit)
+                ),
                 callbacks.Record(events, splits.validation, config.epochs),
                 resume,
             ],
             verbose=1 if sys.stdout.isatty() else 2,
         )
-        evaluator = Evaluator(callbacks.load_model(run.path), VOTES)
+        evaluator = Evaluator(models.load(run.path / MODEL), VOTES, jit)
         found = {
             "test": None if execution.no_test else evaluator(splits.test).shares(),
             "validation": evaluator(splits.validation).shares(),
         }
         events.final(found, config.epochs)
+    except Exception:
+        for split in splits[:3]:
+            if split.failure:  # told plainly, not through the backend's own error
+                raise split.failure from None
+        raise
     except (KeyboardInterrupt, Stopped):
         done = f"stopped after {len(resume.history)} of {config.epochs} epochs"
         print(f"\n{done}: the same command goes on from there ({run.path})", flush=True)

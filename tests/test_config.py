@@ -94,9 +94,11 @@ def test_a_runs_own_config_is_a_starting_point(tmp_path):
         (dict(task="cluter"), "task should be 'original', 'translated'"),
         (dict(dataset="mnits"), "unknown dataset 'mnits'. Did you mean 'mnist'?"),
         (dict(scale_factors=(1, 2)), "scale_factors must hold one factor per scale: give 4, or set scales=2"),
-        (dict(scales=2, scale_factors=(2, 2)), "scale_factors must be positive and increasing"),
-        (dict(scales=2, scale_factors=(0, 2)), "scale_factors must be positive and increasing"),
+        (dict(scales=2, scale_factors=(2, 2)), "scale_factors must be increasing, as 1 2 4 8, from 1 to 181"),
+        (dict(scales=2, scale_factors=(0, 2)), "scale_factors must be increasing, as 1 2 4 8, from 1 to 181"),
         (dict(samples=1), "set samples to 2 or more"),
+        (dict(scales=9), "more than 8 scales need --scale-factors of at most 181"),
+        (dict(scales=2, scale_factors=(1, 200)), "from 1 to 181"),
     ],
 )
 def test_a_bad_value_is_one_sentence(values, sentence):
@@ -111,6 +113,8 @@ def test_a_bad_value_is_one_sentence(values, sentence):
         (dict(task="translated", canvas=27), "canvas must hold the digit of 28 pixels"),
         (dict(task="translated", distractors=3), "task 'translated' has no distractors"),
         (dict(task="cluttered", distractor_size=29), "distractor_size must be at most"),
+        (dict(task="belaid", distractor_size=28), "distractor_size must be at most"),
+        (dict(task="translated", canvas=4096), "must stay below 2"),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(values, sentence):

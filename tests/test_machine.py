@@ -26,4 +26,4 @@ def test_with_a_gpu_the_card_names_it(monkeypatch):
         monkeypatch.setattr(pynvml, name, lambda *_, answer=answer: answer)
     gpu = machine.card()["gpu"]
     assert gpu["name"] == "GeForce GTX 1060" and gpu["compute_capability"] == "6.1" and gpu["driver"] == "550.1"
-    assert gpu["memory_gib"] == pytest.approx(6) and gpu["cuda"] == "12.4"
+    assert gpu["memory_gib"] == pytest.approx(6) and gpu["driver_cuda"] == "12.4"

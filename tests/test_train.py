@@ -11,10 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import callbacks, runs, train
+from nam import callbacks, models, runs, train
 from nam.config import Config, Execution, load_config
+from nam.data import images
 from nam.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +86,7 @@ def test_the_machine_is_described_first(finished):
 
 def test_the_best_model_is_kept_without_its_optimizer(finished):
     folder, result = finished
-    model = callbacks.load_model(folder)
+    model = models.load(folder / "model.keras")
     assert keras.saving.load_model(folder / "model.keras").compiled is False
     assert model.count_params() == result["parameters"]
     values, _ = scalars(folder / "validation")
@@ -166,7 +168,7 @@ def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypat
 
             patch.setattr(np, "savez", half)
         else:
-            patch.setattr(callbacks, "load_model", crash)
+            patch.setattr(models, "load", crash)
         with pytest.raises(Crash):
             run(tmp_path)
     folder = tmp_path / "runs" / "run"
@@ -199,7 +201,7 @@ def test_a_stopped_command_goes_on(tmp_path, number, status):
 
 
 def test_a_changed_state_file_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(callbacks, "load_model", lambda path: (_ for _ in ()).throw(Crash))
+    monkeypatch.setattr(models, "load", lambda path: (_ for _ in ()).throw(Crash))
     with pytest.raises(Crash):
         run(tmp_path, epochs=1)
     state = tmp_path / "runs" / "run" / callbacks.STATE
@@ -232,10 +234,54 @@ def test_a_mistake_leaves_nothing_behind(tmp_path, values, sentence):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name != "posix" or not Path("/proc").is_dir(), reason="needs a folder that nobody may write to")
-def test_an_unwritable_folder_is_told():
-    with pytest.raises(UserError, match="cannot write to .*name a writable folder with --logs"):
-        train.train(Config(**SMALL), Execution(logs="/proc/nam", name="run"))
+def test_an_unwritable_folder_is_told(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match=r"cannot write to .*Permission denied.*name a writable folder with --logs"):
+        run(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    for name in ("cats", "dogs"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(40):
+            Image.fromarray(rng.integers(0, 256, (30, 30)).astype("uint8")).save(
+                tmp_path / "photos" / name / f"{i}.png"
+            )
+    return tmp_path / "photos"
+
+
+FOLDER = dict(task=None, canvas=None, batch_size=8, epochs=1)
+
+
+def test_a_folder_of_photos_trains(tmp_path, photos):
+    result = run(tmp_path / "logs", dataset=f"folder:{photos}", **FOLDER)
+    assert result["dataset"]["task"] == "original" and result["dataset"]["train"] == 64
+
+
+def test_a_broken_photo_is_named_before_anything_is_written(tmp_path, photos):
+    file = photos / "dogs" / "37.png"
+    file.write_bytes(file.read_bytes()[:400])
+    with pytest.raises(UserError, match=r"cannot read the image .*37.png.*repair or remove it"):
+        run(tmp_path / "logs", dataset=f"folder:{photos}", **FOLDER)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_photo_that_breaks_while_training_is_named(tmp_path, photos, monkeypatch):
+    decode = images.decode
+
+    def breaks(path, *args):
+        if path.name == "7.png":
+            raise UserError(f"cannot read the image {path}: repair or remove it.")
+        return decode(path, *args)
+
+    monkeypatch.setattr(images, "decode", breaks)
+    with pytest.raises(UserError, match=r"cannot read the image .*7.png"):
+        run(tmp_path / "logs", dataset=f"folder:{photos}", **FOLDER)
 
 
 def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):

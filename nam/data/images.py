@@ -1,5 +1,6 @@
 """Image files as arrays, read one by one when they are needed."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -89,26 +90,17 @@ def decode(path, channels: int, fit: int | None = None) -> np.ndarray:
 
 
 def _head(path) -> tuple[int, int, bool]:
-    """Width, height and whether the image has colour, from the file's head."""
-    with _opened(path, pixels=False) as image:
+    """Width, height and whether the image has colour. Decodes all of it, so that a broken file is found at once."""
+    with _opened(path) as image:
         return *image.size, image.mode not in GREY
 
 
-class _opened:
-    """An open image; whatever is wrong with its file becomes a `UserError`."""
-
-    def __init__(self, path, pixels: bool = True):
-        self.path = path
-        self.pixels = pixels
-
-    def __enter__(self):
-        try:
-            self.image = Image.open(self.path)
-            if self.pixels:
-                self.image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"cannot read the image {self.path} ({error}): repair or remove it.") from None
-        return self.image
-
-    def __exit__(self, *_):
-        self.image.close()
+@contextlib.contextmanager
+def _opened(path):
+    """A whole image, decoded; whatever is wrong with its file becomes a `UserError`."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the image {path} ({error}): repair or remove it.") from None

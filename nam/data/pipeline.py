@@ -1,5 +1,6 @@
 """Batches of a task for Keras: drawn when asked for, the same for the same seed, epoch and batch."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
@@ -8,10 +9,12 @@ import numpy as np
 from nam.config import Config
 from nam.data import tasks
 from nam.data.sources import Examples
+from nam.errors import UserError
 
 # The first word of every seed: what is drawn for one purpose is independent of the others, and validation and test
 # images are the same whatever the seed of the run.
 TRAIN, ORDER, VALIDATION, TEST = range(4)
+BLOCK = 128  # images that one generator draws where a split is always the same
 
 
 class Batch(NamedTuple):
@@ -25,7 +28,7 @@ class Batches(keras.utils.PyDataset):
 
     Item i is `(images, labels)`; `batch(i)` has the boxes too. A pure function of the config, the epoch and i: items
     may be asked for in any order, and a resumed run sees what it would have seen. Training drops the short last batch
-    (other images fall into it each epoch).
+    (other images fall into it each epoch). What is always the same does not depend on the batch size either.
 
     Args:
         config: A resolved config.
@@ -35,6 +38,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         epoch: Epoch that the next items belong to. Keras moves it on; set it to start elsewhere.
+        failure: The `UserError` that ended the drawing, if any; a backend may hide it behind an error of its own.
     """
 
     def __init__(self, config: Config, examples: Examples, split: int, draws: int = 1):
@@ -42,56 +46,71 @@ class Batches(keras.utils.PyDataset):
         self.config = config
         self.examples = examples
         self.split = split
-        self.draws = draws
+        self.total = len(examples.labels) * draws
+        self.fixed = split != TRAIN or config.task == "belaid"  # whose published code drew its images once
         self.epoch = 0
+        self.failure: UserError | None = None
+        self._order = (-1, np.arange(0))  # an epoch, and its digits in order
 
     @property
     def size(self) -> int:
         """Images per epoch."""
-        total = len(self.examples.labels) * self.draws
-        if self.split == TRAIN and total >= self.config.batch_size:
-            return total - total % self.config.batch_size
-        return total
+        if self.split == TRAIN and self.total >= self.config.batch_size:
+            return self.total - self.total % self.config.batch_size
+        return self.total
 
     def __len__(self) -> int:
         return -(-self.size // self.config.batch_size)
 
     def __getitem__(self, index: int):
-        batch = self.batch(index)
+        try:
+            batch = self.batch(index)
+        except UserError as error:
+            self.failure = error
+            raise
         return batch.images, batch.labels
 
     def batch(self, index: int) -> Batch:
-        rng, chosen = self._choose(index)
         clutter = self.examples.clutter
+        drawn = []
+        for rng, chosen, taken in self._parts(index):
 
-        def fragments(n: int, size: int, last_corner: int | None) -> np.ndarray:
-            donors = clutter[rng.integers(0, len(clutter), n)]
-            height, width = donors.shape[1:3]
-            lasts = (width - size, height - size) if last_corner is None else (last_corner, last_corner)
-            return tasks.crop(donors, rng.integers(0, lasts, (n, 2), endpoint=True), size)
+            def fragments(n: int, size: int, inclusive: bool = True, rng=rng) -> np.ndarray:
+                donors = clutter[rng.integers(0, len(clutter), n)]
+                height, width = donors.shape[1:3]
+                corners = rng.integers(0, (width - size, height - size), (n, 2), endpoint=inclusive)
+                return tasks.crop(donors, corners, size)
 
-        images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng)
-        return Batch(images, self._labels(chosen), boxes)
+            images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng)
+            drawn.append((images[taken], self._labels(chosen)[taken], boxes[taken]))
+        return Batch(*(np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*drawn, strict=True)))
 
     def labels(self, index: int) -> np.ndarray:
         """The labels of a batch, without drawing its images."""
-        return self._labels(self._choose(index)[1])
+        return np.concatenate([self._labels(chosen)[taken] for _, chosen, taken in self._parts(index)])
 
-    def _choose(self, index: int) -> tuple[np.random.Generator, np.ndarray]:
-        """The generator that draws batch `index`, and the digits that it holds."""
-        config, train = self.config, self.split == TRAIN
-        fixed = config.task == "belaid"  # the published code drew its images once, each of a random digit
-        seed = config.seed if train else 0
-        epoch = self.epoch if train and not fixed else 0
-        rng = np.random.default_rng([self.split, seed, epoch, index])
-        positions = np.arange(index * config.batch_size, min((index + 1) * config.batch_size, self.size))
-        count = len(self.examples.labels)
-        if fixed:
-            return rng, rng.integers(0, count, len(positions))
-        if train:
-            order = np.random.default_rng([ORDER, seed, epoch]).permutation(count * self.draws)
-            return rng, order[positions] % count
-        return rng, positions % count
+    def _parts(self, index: int) -> Iterator[tuple[np.random.Generator, np.ndarray, slice]]:
+        """The generators that draw batch `index`, the digits that each draws, and which of them the batch takes."""
+        config, count = self.config, len(self.examples.labels)
+        first, last = index * config.batch_size, min((index + 1) * config.batch_size, self.size)
+        seed = config.seed if self.split == TRAIN else 0
+        if not self.fixed:
+            rng = np.random.default_rng([self.split, seed, self.epoch, index])
+            yield rng, self._shuffled(seed)[first:last] % count, slice(None)
+            return
+        for block in range(first // BLOCK, (last - 1) // BLOCK + 1):
+            start, stop = block * BLOCK, min((block + 1) * BLOCK, self.total)
+            rng = np.random.default_rng([self.split, seed, block])
+            # The published code drew each of its images of a random digit.
+            chosen = rng.integers(0, count, stop - start) if config.task == "belaid" else np.arange(start, stop) % count
+            yield rng, chosen, slice(max(first - start, 0), min(last, stop) - start)
+
+    def _shuffled(self, seed: int) -> np.ndarray:
+        epoch, order = self._order
+        if epoch != self.epoch:
+            epoch, order = self.epoch, np.random.default_rng([ORDER, seed, self.epoch]).permutation(self.total)
+            self._order = (epoch, order)
+        return order
 
     def _labels(self, chosen) -> np.ndarray:
         return self.examples.labels[chosen].astype("int32")

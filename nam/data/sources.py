@@ -2,6 +2,7 @@
 
 import os
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -97,8 +98,10 @@ def _cannot_download() -> str | None:
     def probe():
         try:
             urllib.request.urlopen(urllib.request.Request(PROBE_URL, method="HEAD"), timeout=PROBE_SECONDS)
-        except urllib.error.HTTPError:
-            pass  # an answer all the same
+        except urllib.error.HTTPError as error:
+            if error.code in (403, 407) or error.code >= 500:  # a proxy's, most likely
+                problem[0] = f"the network answers {error.code}"
+                return
         except OSError:
             problem[0] = "no network"
             return
@@ -125,7 +128,7 @@ def _arrays(name: str, data_dir: str | None):
         if (
             len(train_images) != len(train_labels)
             or len(test_images) != len(test_labels)
-            or train_images.dtype != "uint8"
+            or {train_images.dtype, test_images.dtype} != {np.dtype("uint8")}
         ):
             raise ValueError("images and labels do not match")
     except ImportError as error:
@@ -215,7 +218,7 @@ def _folder(config: Config) -> Source:
             f"canvas must hold the largest image of {root}, {images.shape[1]}×{images.shape[0]} pixels: set it to "
             f"{max(images.shape[:2])} or more. Received: canvas={config.canvas}"
         )
-    if config.distractor_size and config.distractor_size > min(images.shape[:2]):
+    if config.distractor_size and config.distractor_size > min(images.shape[:2]) - (config.task == "belaid"):
         raise UserError(
             f"distractor_size must be at most the images' {min(images.shape[:2])} pixels. "
             f"Received: distractor_size={config.distractor_size}"

@@ -10,8 +10,9 @@ import numpy as np
 
 from nam.config import Config
 
-# fragments(n, size, last_corner) → (n, size, size, channels): random pieces of random other digits
-Fragments = Callable[[int, int, int | None], np.ndarray]
+# fragments(n, size, inclusive=True) → (n, size, size, channels): random pieces of random other digits, cut at any place
+# or, if not inclusive, at any but the last row and column of places.
+Fragments = Callable[..., np.ndarray]
 
 MAX_ANGLE = 15.0  # degrees, task `augmented`
 
@@ -50,7 +51,7 @@ def cluttered(config, digits, fragments, rng):
     """Fragments of other digits anywhere, the digit over them; overlaps add up, to white (deepmind/mnist-cluttered)."""
     images = _canvas(config.canvas, digits)
     for _ in range(config.distractors):
-        patches = fragments(len(digits), config.distractor_size, None)
+        patches = fragments(len(digits), config.distractor_size)
         add(images, patches, placements(rng, config.canvas, patches))
     corners = placements(rng, config.canvas, digits)
     add(images, digits, corners)
@@ -75,7 +76,7 @@ def belaid(config, digits, fragments, rng):
     images = _canvas(side, digits)
     size = config.distractor_size
     for _ in range(config.distractors):
-        patches = fragments(n, size, height - size - 1)
+        patches = fragments(n, size, inclusive=False)
         at = _at(patches, rng.integers(0, side - size, (n, 2)))
         images[at] = patches
     rows = rng.integers(0, side, n)

@@ -15,8 +15,8 @@ class GlimpseNetwork(keras.layers.Layer):
         units: Size of the glimpse vector.
         hidden: Units of each of the two first layers.
         gains: Factor of each scale's patch before W₀, so that all reach it alike strong. `None`: as they are.
-
         kernel_initializer: Keras initializer of the four kernels.
+        bias_initializer: Keras initializer of the bias that comes with L₁; the other biases start at 0.
 
     Call arguments:
         patches: What the sensor saw, `(batch, …)`, in [0, 1].
@@ -32,6 +32,7 @@ class GlimpseNetwork(keras.layers.Layer):
         hidden: int = 128,
         gains: Sequence[float] | None = None,
         kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -39,14 +40,15 @@ class GlimpseNetwork(keras.layers.Layer):
         self.hidden = hidden
         self.gains = None if gains is None else [float(gain) for gain in gains]
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        # Each layer draws weights of its own.
-        initial = keras.initializers.serialize(self.kernel_initializer)
-        shared = {"kernel_initializer": initial, "dtype": self.dtype_policy}
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        # Serialised, because an initializer that layers share gives them all the same weights.
+        serialize = keras.initializers.serialize
+        shared = {"kernel_initializer": serialize(self.kernel_initializer), "dtype": self.dtype_policy}
         self.flatten = keras.layers.Flatten()
         self.what_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
         self.what = keras.layers.Dense(units, **shared)
         self.where_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
-        self.where = keras.layers.Dense(units, **shared)
+        self.where = keras.layers.Dense(units, bias_initializer=serialize(self.bias_initializer), **shared)
 
     def build(self, patches_shape, locations_shape):
         self.what_hidden.build(self.flatten.compute_output_shape(patches_shape))
@@ -73,4 +75,5 @@ class GlimpseNetwork(keras.layers.Layer):
             "hidden": self.hidden,
             "gains": self.gains,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
+from nam.config import MAX_FACTOR
 
 
 class View(NamedTuple):
@@ -40,7 +40,8 @@ class GlimpseSensor(keras.layers.Layer):
         seed: Integer seed of that noise.
 
     Call arguments:
-        images: `(batch, height, width, channels)`, uint8 or float in [0, 1]; height and width are static.
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 1] (what lies beyond is clipped); height and
+            width are static, and batch · (height + 1) · (width + 1) is below 2³¹.
         locations: `(batch, 2)`, each `(x, y)` in [-1, 1], where ±1 are the outer edges of the image.
 
     Returns:
@@ -90,7 +91,10 @@ class GlimpseSensor(keras.layers.Layer):
             raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
         window_pixels = sum((self.bandwidth * f) ** 2 for f in self.scale_factors)
         table = self.padding == "zero" and height * width <= reads * window_pixels
-        white = 255 if keras.backend.standardize_dtype(images.dtype) == "uint8" else 65535
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if dtype != "uint8" and "float" not in dtype:
+            raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={dtype}")
+        white = 255 if dtype == "uint8" else 65535
         if table:
             # One row and column of zeros in front; sums that wrap around cancel in the differences.
             levels = ops.pad(_levels(images, white), ((0, 0), (1, 0), (1, 0), (0, 0)))

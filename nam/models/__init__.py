@@ -1,12 +1,15 @@
 """The models, built from a config: the only place that knows them all."""
 
+from pathlib import Path
+
 import keras
 
 from nam.config import Config
 from nam.data import Spec
+from nam.errors import UserError
 from nam.models.ram import RecurrentAttention
 
-__all__ = ["RecurrentAttention", "build"]
+__all__ = ["RecurrentAttention", "build", "load"]
 
 
 def build(config: Config, spec: Spec) -> keras.Model:
@@ -14,6 +17,14 @@ def build(config: Config, spec: Spec) -> keras.Model:
     model = {"ram": _ram}[config.model](config, spec)
     model.build((None, spec.height, spec.width, spec.channels))
     return model
+
+
+def load(path: Path) -> keras.Model:
+    """The uncompiled model of a `.keras` file, loaded in Keras's safe mode: no code of the file's is run."""
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a broken file shows as any of a dozen exceptions
+        raise UserError(f"cannot load the model {path} ({str(error).splitlines()[0]}): train the run anew.") from None
 
 
 def _ram(config: Config, spec: Spec) -> RecurrentAttention:

@@ -42,7 +42,7 @@ class RecurrentAttention(keras.Model):
         reinforce_weight: Weight of the REINFORCE part.
         baseline_weight: Weight of the baseline part.
         initializer: First weights of the dense layers: `"glorot"` (uniform), or `"small"`: normal, deviation 0.01, as
-            the published study drew them.
+            the published study drew them, and one bias of the glimpse network too.
         seed: Integer seed of the gaze's draws. Weights are drawn from Keras's global seed
             (`keras.utils.set_random_seed`).
 
@@ -128,12 +128,21 @@ class RecurrentAttention(keras.Model):
             "baseline_weight": baseline_weight,
         }
         dtype = self.dtype_policy
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.sensor = GlimpseSensor(bandwidth, scales, scale_factors, padding, seed=seed, dtype=dtype, name="sensor")
+        # Three streams: with one seed for all, the first look would foretell the policy's noise.
+        seeds = [None if seed is None else seed + stream * 2**30 for stream in range(3)]
+        self.seed_generator = keras.random.SeedGenerator(seeds[0])
+        self.sensor = GlimpseSensor(
+            bandwidth, scales, scale_factors, padding, seed=seeds[1], dtype=dtype, name="sensor"
+        )
         kernel = INITIALIZERS[initializer]
         gains = [4 * factor**0.5 for factor in self.sensor.scale_factors] if retina == "normalized" else None
         self.glimpse_network = GlimpseNetwork(
-            hidden, gains=gains, kernel_initializer=kernel, dtype=dtype, name="glimpse_network"
+            hidden,
+            gains=gains,
+            kernel_initializer=kernel,
+            bias_initializer=kernel if initializer == "small" else "zeros",
+            dtype=dtype,
+            name="glimpse_network",
         )
         if core == "lstm":
             self.core = keras.layers.LSTMCell(hidden, dtype=dtype, name="core")
@@ -141,7 +150,7 @@ class RecurrentAttention(keras.Model):
             self.core = keras.layers.SimpleRNNCell(
                 hidden, activation="relu", recurrent_initializer="identity", dtype=dtype, name="core"
             )
-        self.location_network = LocationNetwork(std, policy, seed=seed, name="location_network")
+        self.location_network = LocationNetwork(std, policy, seed=seeds[2], name="location_network")
         if glimpses == 1:
             self.location_network.trainable = False  # nowhere else to look
         # Float32 heads: what is exponentiated, squared or compared loses too much in float16.
@@ -242,9 +251,12 @@ class RecurrentAttention(keras.Model):
         if len(logits.shape) == 3:
             copies, classes = logits.shape[1:]
             logits = ops.reshape(logits, (-1, classes))
-            y = ops.repeat(y, copies, axis=0)
+            y = ops.repeat(ops.reshape(y, (-1,)), copies, axis=0)
             sample_weight = None if sample_weight is None else ops.repeat(sample_weight, copies, axis=0)
-        return super().compute_metrics(x, y, logits, sample_weight=sample_weight)
+            return super().compute_metrics(x, y, logits, sample_weight=sample_weight)
+        found = super().compute_metrics(x, y, logits, sample_weight=sample_weight)
+        # The parts belong to training; in evaluation they were never updated.
+        return {name: value for name, value in found.items() if name not in self.trackers}
 
     def get_config(self):
         return {**super().get_config(), **self.config}

@@ -3,7 +3,7 @@ import pytest
 
 from nam.config import Config
 from nam.data import tasks
-from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
+from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batch, Batches
 from nam.data.sources import Examples
 
 
@@ -23,7 +23,7 @@ def batches(digits, split=TRAIN, draws=1, clutter=None, **values):
     return Batches(config(values.pop("task", "cluttered"), **values), Examples(digits, labels, clutter), split, draws)
 
 
-def no_fragments(n, size, last):
+def no_fragments(n, size, inclusive=True):
     return np.zeros((n, size, size, 1), "uint8")
 
 
@@ -59,7 +59,7 @@ def test_what_overlaps_saturates():
 
 
 def test_clutter_lies_under_the_digit_and_adds_to_it(digits, rng):
-    def white(n, size, last):
+    def white(n, size, inclusive=True):
         return np.full((n, size, size, 1), 255, "uint8")
 
     images, boxes = tasks.draw(config("cluttered"), digits, white, rng)
@@ -98,14 +98,14 @@ def test_belaid_glues_digits_to_the_lower_edge_and_is_binary(rng):
 
 
 def test_belaid_fragments_replace_each_other_and_keep_off_the_last_edge(rng):
-    lasts = []
+    kinds = []
 
-    def fragments(n, size, last):
-        lasts.append(last)
+    def fragments(n, size, inclusive=True):
+        kinds.append(inclusive)
         return np.full((n, size, size, 1), 9, "uint8")
 
     images, _ = tasks.belaid(config("belaid", distractors=200), np.zeros((20, 28, 28, 1), "uint8"), fragments, rng)
-    assert set(lasts) == {18}
+    assert set(kinds) == {False}
     assert not images[:, 99].any() and not images[:, :, 99].any() and images[:, 98].any()
 
 
@@ -148,6 +148,15 @@ def test_validation_and_test_are_fixed_whatever_the_seed(digits, split):
     np.testing.assert_array_equal(data.batch(0).images, other.batch(0).images)
     np.testing.assert_array_equal(data.batch(0).labels, np.arange(40) % 10)
     np.testing.assert_array_equal(data.labels(0), data.batch(0).labels)
+
+
+@pytest.mark.parametrize(("task", "split"), [("cluttered", TEST), ("belaid", TRAIN), ("belaid", VALIDATION)])
+def test_a_fixed_set_does_not_depend_on_the_batch_size(rng, task, split):
+    digits = rng.integers(1, 256, (300, 28, 28, 1)).astype("uint8")
+    small, large = (batches(digits, split, task=task, batch_size=size) for size in (50, 290))
+    parts = [small.batch(i) for i in range(5)]
+    for field, whole in zip(Batch._fields, large.batch(0), strict=True):
+        np.testing.assert_array_equal(np.concatenate([getattr(part, field) for part in parts]), whole[:250])
 
 
 def test_belaid_is_one_fixed_set(digits):

@@ -222,3 +222,34 @@ def test_every_dense_layer_draws_weights_of_its_own(initializer):
     assert not np.array_equal(what, where)
     if initializer == "small":
         assert abs(what.std() - 0.0088) < 0.0003  # a normal of 0.01, cut at two deviations
+
+
+def test_the_first_look_does_not_foretell_the_policys_noise(rng):
+    images = rng.integers(0, 256, (4000, 8, 8, 1)).astype("uint8")
+    model = RecurrentAttention(**{**SMALL, "glimpses": 2, "std": 0.1, "policy": "frozen"})
+    outputs = model(images, samples=1)
+    locations, means = np.asarray(outputs["locations"])[:, 0], np.asarray(outputs["means"])[:, 0]
+    noise = locations[:, 1] - means[:, 1]
+    # The noise of each coordinate against every quantity that the same random numbers could have made.
+    u = (locations[:, 0] + 1) / 2
+    radius = np.sqrt(-2 * np.log(np.maximum(u[:, 0], 1e-7)))
+    for guess in (*u.T, radius * np.cos(2 * np.pi * u[:, 1]), radius * np.sin(2 * np.pi * u[:, 1])):
+        for axis in range(2):
+            assert abs(np.corrcoef(guess, noise[:, axis])[0, 1]) < 0.08
+
+
+def test_labels_may_come_as_a_column(data):
+    images, labels = data
+    flat, column = (compiled().fit(images, y, batch_size=8, verbose=0).history for y in (labels, labels[:, None]))
+    assert flat == column
+
+
+def test_the_parts_of_the_loss_are_not_reported_where_they_do_not_apply(data):
+    model = compiled()
+    history = model.fit(*data, validation_data=data, verbose=0).history
+    assert "reward" in history and {"val_loss", "val_accuracy"} == {name for name in history if name.startswith("val")}
+
+
+def test_refuses_whole_numbers_that_are_not_bytes(data):
+    with pytest.raises(ValueError, match="images must be uint8, or float"):
+        RecurrentAttention(**SMALL)(data[0].astype("int64"))
