@@ -10,6 +10,7 @@ from typing import Any
 
 from nam import command
 from nam.config import Config, Execution
+from nam.errors import UserError
 
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
 VOTES = 10  # sampled gazes of the final vote, as in the published study
@@ -34,19 +35,27 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     """
     # Imported here so that a misspelt flag and --help are answered at once, and TensorFlow's notices kept quiet.
     with command.quiet():
-        import keras
+        try:
+            import keras
 
-        from nam import callbacks, data, models
-        from nam.evaluate import Evaluator
-        from nam.events import Events
-        from nam.runs import MODEL, Run
+            from nam import callbacks, data, models
+            from nam.evaluate import Evaluator
+            from nam.events import Events
+            from nam.runs import MODEL, Run
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{error.name} is not installed: install it, or set KERAS_BACKEND to tensorflow or jax, whichever is."
+            ) from None
 
     execution = execution or Execution()
-    dataset, notice = data.choose(config.dataset, execution.data_dir)
-    if notice:
-        print(notice, flush=True)
-    substituted = config.dataset is None and dataset == "digits"
-    config = config.resolved(dataset)
+    substituted = False
+    if config.dataset is None:
+        dataset, notice = data.default(execution.data_dir)
+        substituted = notice is not None
+        if notice:
+            print(notice, flush=True)
+        config = config.model_copy(update={"dataset": dataset})
+    config = config.resolved(config.dataset)
     run = Run.of(config, execution, study)
     finished = run.read("result.json")
     if finished is not None:
@@ -94,9 +103,9 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             if split.failure:  # told plainly, not through the backend's own error
                 raise split.failure from None
         raise
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, Stopped) as stop:
         done = f"stopped after {len(resume.history)} of {config.epochs} epochs"
-        print(f"\n{done}: the same command goes on from there ({run.path})", flush=True)
+        stop.add_note(f"{done}: the same command goes on from there ({run.path})")
         raise
     finally:
         events.close()
@@ -179,10 +188,9 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         result = train(config, execution)
-    except KeyboardInterrupt:
-        return 130
-    except Stopped:
-        return 143
+    except (KeyboardInterrupt, Stopped) as stop:
+        print("\n" + "\n".join(getattr(stop, "__notes__", ["stopped before the first epoch"])))
+        return 143 if isinstance(stop, Stopped) else 130
     print(summary(result))
     print(f"see it in TensorBoard:  tensorboard --logdir {shlex.quote(execution.logs)}")
     return 0

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from nam.config import Config
 from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
-from nam.data.sources import choose, read
+from nam.data.sources import default, read
 
-__all__ = ["Spec", "Splits", "choose", "load"]
+__all__ = ["Spec", "Splits", "default", "load"]
 
 
 class Spec(NamedTuple):

@@ -39,25 +39,14 @@ class Source(NamedTuple):
     test_draws: int = 1
 
 
-def choose(dataset: str | None, data_dir: str | None) -> tuple[str, str | None]:
-    """The dataset to use when `dataset` is asked for, and a line that says why if it had to be chosen.
+def default(data_dir: str | None) -> tuple[str, str | None]:
+    """The dataset when none is asked for: MNIST if at hand or within reach, else the bundled digits.
 
-    Raises `UserError` within seconds if a dataset asked for by name is neither prepared nor can be downloaded.
+    Returns its name, and a line that says why if the digits stand in.
     """
-    if dataset in (None, "mnist", "fashion_mnist"):
-        name = dataset or "mnist"
-        if prepared(name, data_dir):
-            return name, None
-        reason = _cannot_download()
-        if reason is None:
-            return name, f"downloading {name} into {_data_dir(data_dir)}"
-        if dataset is not None:
-            raise UserError(
-                f"no {name} under {_data_dir(data_dir)}, and it cannot be downloaded ({reason}): name its folder "
-                f"with --data-dir, or use --dataset digits."
-            )
-        return "digits", f"no MNIST at hand ({reason}): training on the 1,797 digits bundled with scikit-learn instead"
-    return dataset, None
+    if prepared("mnist", data_dir) or not (reason := _cannot_download()):
+        return "mnist", None
+    return "digits", f"no MNIST at hand ({reason}): training on the 1,797 digits bundled with scikit-learn instead"
 
 
 def read(config: Config, data_dir: str | None) -> Source:
@@ -117,6 +106,11 @@ def _cannot_download() -> str | None:
 def _arrays(name: str, data_dir: str | None):
     """Training and test images and labels, as TensorFlow Datasets or an .npz of the same arrays holds them."""
     found = prepared(name, data_dir)
+    if found is None and (reason := _cannot_download()):
+        raise UserError(
+            f"no {name} under {_data_dir(data_dir)}, and it cannot be downloaded ({reason}): name its folder "
+            f"with --data-dir, or use --dataset digits."
+        )
     try:
         if found is not None and found.suffix == ".npz":
             with found.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

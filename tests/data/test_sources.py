@@ -69,7 +69,7 @@ def test_an_npz_stands_in_for_tensorflow_datasets(tmp_path, rng):
     arrays = {"x_train": rng.integers(0, 256, (50, 28, 28)).astype("uint8"), "y_train": np.arange(50) % 10}
     arrays |= {"x_test": arrays["x_train"][:20], "y_test": arrays["y_train"][:20]}
     np.savez(tmp_path / "mnist.npz", **arrays)
-    assert data.choose("mnist", str(tmp_path)) == ("mnist", None)
+    assert data.default(str(tmp_path)) == ("mnist", None)
     splits = load("mnist", str(tmp_path), task="original", batch_size=5)
     assert len(splits.train.examples.labels) == 45 and splits.validation.size == 5
     np.testing.assert_array_equal(splits.test.batch(0).images[..., 0], arrays["x_test"][:5])
@@ -79,18 +79,18 @@ def test_a_dataset_asked_for_by_name_fails_fast_offline(tmp_path, monkeypatch):
     offline(monkeypatch)
     start = time.perf_counter()
     with pytest.raises(UserError, match="no mnist under .* --data-dir"):
-        data.choose("mnist", str(tmp_path))
+        load("mnist", str(tmp_path))
     assert time.perf_counter() - start < 10
 
 
 def test_with_no_dataset_named_the_bundled_digits_stand_in_and_say_so(tmp_path, monkeypatch):
     offline(monkeypatch)
-    dataset, notice = data.choose(None, str(tmp_path))
+    dataset, notice = data.default(str(tmp_path))
     assert dataset == "digits" and "1,797 digits" in notice
 
 
 def test_prepared_mnist_is_preferred(mnist_dir):
-    assert data.choose(None, mnist_dir) == ("mnist", None)
+    assert data.default(mnist_dir) == ("mnist", None)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "info"])
