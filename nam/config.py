@@ -199,10 +199,6 @@ class Config(_Values):
             }
         )
 
-    def differences(self) -> dict[str, Any]:
-        """The values that are not the default, in order of definition."""
-        return {name: value for name, value in self if value != type(self).model_fields[name].default}
-
     def to_json(self) -> str:
         return self.model_dump_json(indent=1) + "\n"
 
