@@ -48,8 +48,8 @@ class Config(_Values):
     dataset: str | None = Field(
         None,
         description="mnist, fashion_mnist, digits (the 1,797 bundled with scikit-learn; one epoch draws each training "
-        "digit twice, a test draws each test digit ten times) or folder:PATH (one sub-folder of PNG or JPEG "
-        "images per class). None: MNIST where it is at hand or can be downloaded, else digits",
+        "digit once or twice, 1,920 images; a test draws each test digit ten times) or folder:PATH (one sub-folder of "
+        "PNG or JPEG images per class). None: MNIST where it is at hand or can be downloaded, else digits",
     )
     task: Literal["original", "translated", "cluttered", "augmented", "belaid"] | None = Field(
         None,

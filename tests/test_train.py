@@ -74,7 +74,7 @@ def test_the_result_says_what_was_measured(finished):
         assert all(0 < result[split][kind] < 1 for kind in ("deterministic", "sampled", "vote"))
     assert set(result["seconds"]) == {"total", "per_epoch"}
     assert result["dataset"] == {
-        "name": "digits", "task": "translated", "train": 2560, "validation": 715, "test": 3590, "substituted": False,
+        "name": "digits", "task": "translated", "train": 1920, "validation": 429, "test": 3590, "substituted": False,
     }  # fmt: skip
 
 

@@ -41,12 +41,12 @@ class Batches(keras.utils.PyDataset):
         failure: The `UserError` that ended the drawing, if any; a backend may hide it behind an error of its own.
     """
 
-    def __init__(self, config: Config, examples: Examples, split: int, draws: int = 1):
+    def __init__(self, config: Config, examples: Examples, split: int, draws: float = 1):
         super().__init__()
         self.config = config
         self.examples = examples
         self.split = split
-        self.total = len(examples.labels) * draws
+        self.total = int(len(examples.labels) * draws)
         self.fixed = split != TRAIN or config.task == "belaid"  # whose published code drew its images once
         self.epoch = 0
         self.failure: UserError | None = None

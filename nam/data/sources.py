@@ -33,8 +33,9 @@ class Source(NamedTuple):
     validation: Examples
     test: Examples
     classes: tuple[str, ...]
-    # How often one epoch draws each training digit, and how often each digit of the others is drawn:
-    train_draws: int = 1
+    # How often one epoch draws each training digit (1.5: half of them once, half twice), and how often each digit of
+    # the others is drawn:
+    train_draws: float = 1
     validation_draws: int = 1
     test_draws: int = 1
 
@@ -190,7 +191,14 @@ def _bundled(config: Config) -> Source:
     order = np.random.default_rng(0).permutation(len(labels))
     test, train = order[: len(labels) // 5], order[len(labels) // 5 :]
     return _held_out(
-        config, large[train], labels[train], large[test], labels[test], train_draws=2, validation_draws=5, test_draws=10
+        config,
+        large[train],
+        labels[train],
+        large[test],
+        labels[test],
+        train_draws=1.5,
+        validation_draws=3,
+        test_draws=10,
     )
 
 
