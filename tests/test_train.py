@@ -44,6 +44,7 @@ def command(tmp_path, *flags, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "nam.train", *FLAGS, "--logs", str(tmp_path), "--name", "run", "--jit", "off", *flags],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a script's background jobs ignore it
     )  # fmt: skip
 
 
@@ -189,12 +190,12 @@ def test_a_stopped_command_goes_on(tmp_path, number, status):
     while not state.exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == status, out + err
     if number != signal.SIGKILL:
         assert "stopped after 1 of 2 epochs: the same command goes on from there" in out and "Traceback" not in err
     process = command(tmp_path, "--epochs", "2", "--no-test")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "going on with epoch 2 of 2" in out and "tensorboard --logdir" in out and "Traceback" not in err
     assert not state.exists()
@@ -286,7 +287,7 @@ def test_a_photo_that_breaks_while_training_is_named(tmp_path, photos, monkeypat
 
 def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):
     process = command(tmp_path, "--glimpse", "3")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (
         process.returncode == 2 and out == "" and err == "error: unknown flag --glimpse. Did you mean '--glimpses'?\n"
     )
