@@ -14,6 +14,7 @@ from nam.errors import UserError
 from nam.evaluate import Evaluator
 from nam.events import Events
 from nam.runs import MODEL, Run, replacing
+from nam.signals import Signals
 
 STATE = "state.npz"
 PICTURED = 8  # validation images shown with their gaze
@@ -154,6 +155,20 @@ class Resume(keras.callbacks.Callback):
         self._copy.set_weights(self.model.get_weights())
         with replacing(self.run.path / MODEL) as temporary:
             self._copy.save(temporary)
+
+
+class Obey(keras.callbacks.Callback):
+    """Ends training between two steps when a signal has come; comes last, so that a whole epoch is kept."""
+
+    def __init__(self, signals: Signals):
+        super().__init__()
+        self.signals = signals
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.signals.check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.signals.check()
 
 
 def picture(model: keras.Model, validation: Batches):

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -11,13 +10,10 @@ from typing import Any
 from nam import command
 from nam.config import Config, Execution
 from nam.errors import UserError
+from nam.signals import Signals, Stopped
 
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
 VOTES = 10  # sampled gazes of the final vote, as in the published study
-
-
-class Stopped(BaseException):
-    """The process was asked to end (SIGTERM); like KeyboardInterrupt, not an error."""
 
 
 def train(config: Config, execution: Execution | None = None, study: str = "runs") -> dict[str, Any]:
@@ -75,29 +71,34 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     resume = callbacks.Resume(run, monitor, (None, *splits.spec[:3]))
     first_epoch = resume.restore(model)
     if first_epoch:
-        print(f"going on with epoch {first_epoch + 1} of {config.epochs}: {run.path}", flush=True)
+        left = f"epoch {first_epoch + 1} of {config.epochs}" if first_epoch < config.epochs else "the final test"
+        print(f"going on with {left}: {run.path}", flush=True)
     events = Events(run, first_epoch)
+    signals = Signals()
     try:
-        model.fit(
-            splits.train,
-            epochs=config.epochs,
-            initial_epoch=first_epoch,
-            shuffle=False,  # the data does it, in an order that a resumed run finds again
-            callbacks=[
-                callbacks.Epochs(
-                    splits.train, splits.validation, learning_rates(config), Evaluator(model, config.samples, jit)
-                ),
-                callbacks.Record(events, splits.validation, config.epochs),
-                resume,
-            ],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-        evaluator = Evaluator(models.load(run.path / MODEL), VOTES, jit)
-        found = {
-            "test": None if execution.no_test else evaluator(splits.test).shares(),
-            "validation": evaluator(splits.validation).shares(),
-        }
-        events.final(found, config.epochs)
+        with signals:
+            model.fit(
+                splits.train,
+                epochs=config.epochs,
+                initial_epoch=first_epoch,
+                shuffle=False,  # the data does it, in an order that a resumed run finds again
+                callbacks=[
+                    callbacks.Epochs(
+                        splits.train, splits.validation, learning_rates(config), Evaluator(model, config.samples, jit)
+                    ),
+                    callbacks.Record(events, splits.validation, config.epochs),
+                    resume,
+                    callbacks.Obey(signals),
+                ],
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+            evaluator = Evaluator(models.load(run.path / MODEL), VOTES, jit)
+            found = {
+                "test": None if execution.no_test else evaluator(splits.test).shares(),
+                "validation": evaluator(splits.validation).shares(),
+            }
+            signals.check()
+            events.final(found, config.epochs)
     except Exception:
         for split in splits[:3]:
             if split.failure:  # told plainly, not through the backend's own error
@@ -181,11 +182,6 @@ def summary(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     config, execution = command.parse(argv, "python -m nam.train", DESCRIPTION)
-
-    def stop(*_):
-        raise Stopped
-
-    signal.signal(signal.SIGTERM, stop)
     try:
         result = train(config, execution)
     except (KeyboardInterrupt, Stopped) as stop:
