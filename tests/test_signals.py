@@ -10,7 +10,7 @@ from nam.signals import Signals, Stopped
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
 def test_a_signal_waits_for_a_safe_place(number, kind, capfd):
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.signal(number, signal.SIG_DFL)  # a script's background jobs start with SIGINT ignored
     with Signals() as signals:
         signals.check()
         os.kill(os.getpid(), number)
@@ -19,7 +19,7 @@ def test_a_signal_waits_for_a_safe_place(number, kind, capfd):
             signals.check()
         with pytest.raises(kind):  # the second time it does not wait
             os.kill(os.getpid(), number)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.signal(number, before) == signal.SIG_DFL
 
 
 def test_what_the_shell_ignores_stays_ignored():
