@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from nam import plots
+from nam.accuracy import Evaluator
 from nam.data.pipeline import Batches
 from nam.errors import UserError
-from nam.evaluate import Evaluator
 from nam.events import Events
 from nam.runs import MODEL, Run, replacing
 from nam.signals import Signals

@@ -7,12 +7,15 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import tyro
 from pydantic import Field
 
-from nam.config import Config, Execution, check_value, load_config
+from nam.config import Config, Execution, Values, check_value, load_config
 from nam.errors import UserError, did_you_mean
+
+V = TypeVar("V", bound=Values)
 
 
 class _Flags(Execution, Config):
@@ -22,28 +25,40 @@ class _Flags(Execution, Config):
 
 
 def parse(argv: Sequence[str], prog: str, description: str) -> tuple[Config, Execution]:
-    """The config and the way to run it that the flags `argv` ask for. `--help` prints all of them and exits."""
-    flags = _group(argv)
-    start = load_config(flags["config"][-1]) if flags.get("config") else Config()
+    """The config and the way to run it that the flags `argv` ask for."""
+    start = _words(_Flags, argv).get("config")
+    start = load_config(start[-1]) if start else Config()
+    values = options(_Flags, argv, prog, description, default=_Flags(**dict(start)))
+    return tuple(part(**{name: getattr(values, name) for name in part.model_fields}) for part in (Config, Execution))
+
+
+def options(model: type[V], argv: Sequence[str], prog: str, description: str, default: V | None = None) -> V:
+    """The `model` that `argv` asks for: a flag per field. `--help` prints them all and exits.
+
+    A field without a default is given without its flag, before all flags.
+
+    Raises:
+        UserError: For an unknown flag or a value that a field cannot take.
+    """
+    words = _words(model, argv)
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message):
-            values = tyro.cli(
-                _Flags,
+            return tyro.cli(
+                model,
                 args=argv,
-                default=_Flags(**dict(start)),
+                default=default,
                 prog=prog,
                 description=description,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalRequiredArgs),
             )
     except SystemExit as stop:
         if stop.code == 0:
             raise
-        for name, words in flags.items():
-            _check(name, words)
+        for name, given in words.items():
+            _check(model, name, given)
         text = " ".join(re.findall(r"│ ?(.*?) *│", message.getvalue())) or message.getvalue()
         raise UserError(text.strip()) from None
-    return tuple(part(**{name: getattr(values, name) for name in part.model_fields}) for part in (Config, Execution))
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -77,37 +92,43 @@ def quiet():
         os.close(kept)
 
 
-def _group(argv: Sequence[str]) -> dict[str, list[str]]:
-    """The words after each flag. Raises `UserError` for a flag that does not exist."""
-    flags: dict[str, list[str]] = {}
+def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
+    """The words after each flag, and of each positional. Raises `UserError` for a flag that does not exist."""
+    words: dict[str, list[str]] = {}
+    positional = [field for field, info in model.model_fields.items() if info.is_required()]
+    flags = {field: "--" + field.replace("_", "-") for field in model.model_fields if field not in positional}
     name = None
     for word in argv:
         if word.startswith("--"):
             flag, _, value = word.partition("=")
             name = flag[2:].replace("-", "_")
-            if name not in {*_Flags.model_fields, "help"}:
-                options = ["--" + field.replace("_", "-") for field in _Flags.model_fields]
-                raise UserError(f"unknown flag {flag}.{did_you_mean(flag, options)}")
-            flags[name] = [value] if value else []
+            if name not in {*flags, "help"}:
+                raise UserError(f"unknown flag {flag}.{did_you_mean(flag, flags.values())}")
+            words[name] = [value] if value else []
         elif word != "-h":
-            if name is None:
+            if name is None and positional:
+                words[positional.pop(0)] = [word]
+            elif name is None:
                 raise UserError(f"unexpected word '{word}': every value follows its flag, as in --glimpses 8.")
-            flags[name].append(word)
-    return flags
+            else:
+                words[name].append(word)
+    if positional and "help" not in words and "-h" not in argv:
+        raise UserError(f"{positional[0].upper()} is missing: give it first, before any flag.")
+    return words
 
 
-def _check(name: str, words: list[str]) -> None:
-    """Raises `UserError` if `words` are no value of the flag `name`."""
-    annotation = _Flags.model_fields[name].annotation
+def _check(model: type[Values], name: str, words: list[str]) -> None:
+    """Raises `UserError` if `words` are no value of the field `name`."""
+    field = model.model_fields[name]
     flag = "--" + name.replace("_", "-")
-    if annotation is bool:
+    if field.annotation is bool:
         if words:
             raise UserError(f"{flag} takes no value. Received: {flag} {' '.join(words)}")
     elif not words:
-        raise UserError(f"{flag} needs a value, as {flag} {_Flags.model_fields[name].default}.")
-    elif "tuple" in str(annotation):
-        check_value(_Flags, name, None if words == ["None"] else words)
+        raise UserError(f"{flag} needs a value, as {flag} {field.default}.")
+    elif "tuple" in str(field.annotation):
+        check_value(model, name, None if words == ["None"] else words)
     elif len(words) > 1:
         raise UserError(f"{flag} takes one value. Received: {flag} {' '.join(words)}")
     else:
-        check_value(_Flags, name, None if words == ["None"] else words[0])
+        check_value(model, name, None if words == ["None"] else words[0])

@@ -25,7 +25,7 @@ DATASETS = ("mnist", "fashion_mnist", "digits")
 FOLDER = "folder:"
 
 
-class _Values(BaseModel):
+class Values(BaseModel):
     """A frozen set of named values that refuses unknown names, and says what is wrong in one sentence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,7 +37,7 @@ class _Values(BaseModel):
             raise UserError(_sentence(type(self), error)) from None
 
 
-class Config(_Values):
+class Config(Values):
     """The scientific values of a run: together with the code they determine its result.
 
     `None` stands for the preset of the task; `resolved` fills it in. Raises `UserError` for an unknown name or a
@@ -214,7 +214,7 @@ class Config(_Values):
         return cls(**values)
 
 
-class Execution(_Values):
+class Execution(Values):
     """Where and how a run is computed: not part of what it is."""
 
     name: str | None = Field(None, description="folder of the run under LOGS/runs. None: made from what differs")
@@ -251,7 +251,7 @@ def load_config(name_or_file: str) -> Config:
     return Config.from_json(text, str(path))
 
 
-def check_value(model: type[_Values], name: str, value: Any) -> None:
+def check_value(model: type[Values], name: str, value: Any) -> None:
     """Raises `UserError` if `value` alone cannot be the field `name` of `model`."""
     field = model.model_fields[name]
     try:
@@ -260,7 +260,7 @@ def check_value(model: type[_Values], name: str, value: Any) -> None:
         raise UserError(_sentence(model, error, name)) from None
 
 
-def _sentence(model: type[_Values], error: ValidationError, name: str | None = None) -> str:
+def _sentence(model: type[Values], error: ValidationError, name: str | None = None) -> str:
     """The first fault that pydantic found, as one sentence in our words."""
     fault = error.errors()[0]
     name = name or str(fault["loc"][0])

@@ -42,6 +42,16 @@ class Run:
                 )
         return run
 
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run in a folder. Raises `UserError` if there is none, or none that has a model yet."""
+        run = cls(path.expanduser())
+        if run.read("config.json") is None:
+            raise UserError(f"{path} is not a run's folder: name one that holds a config.json, as logs/runs/NAME.")
+        if not (run.path / MODEL).exists():
+            raise UserError(f"{path} has no model yet: train its run for at least one epoch.")
+        return run
+
     def create(self, config: Config, **how) -> None:
         """Writes what the run is and the machine's card; `how` adds how it is computed to the card."""
         try:

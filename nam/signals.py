@@ -17,8 +17,7 @@ NOTICE = "\nstopping at the end of this step; once more stops at once\n"
 class Signals:
     """SIGINT and SIGTERM are answered at once, and obeyed at the next `check`, or when they come a second time.
 
-    Left to Python, KeyboardInterrupt is raised anywhere: in the middle of TensorFlow's tracing it gets lost, and leaves
-    a broken graph behind.
+    Left to Python, KeyboardInterrupt is raised anywhere: inside TensorFlow it has been seen to get lost.
     """
 
     def __init__(self):

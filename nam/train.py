@@ -10,10 +10,10 @@ from typing import Any
 from nam import command
 from nam.config import Config, Execution
 from nam.errors import UserError
+from nam.evaluate import VOTES
 from nam.signals import Signals, Stopped
 
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
-VOTES = 10  # sampled gazes of the final vote, as in the published study
 
 
 def train(config: Config, execution: Execution | None = None, study: str = "runs") -> dict[str, Any]:
@@ -35,7 +35,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             import keras
 
             from nam import callbacks, data, models
-            from nam.evaluate import Evaluator
+            from nam.accuracy import Evaluator
             from nam.events import Events
             from nam.runs import MODEL, Run
         except ModuleNotFoundError as error:
@@ -62,8 +62,8 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
-    jit = execution.jit != "off"  # auto: the recurrent model is faster with XLA, on processors too
-    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=jit)
+    compile_model(model, config, execution)
+    jit = model.jit_compile
     run.create(config, jit=execution.jit, mixed_precision=execution.mixed_precision)
 
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
@@ -84,7 +84,10 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
                 shuffle=False,  # the data does it, in an order that a resumed run finds again
                 callbacks=[
                     callbacks.Epochs(
-                        splits.train, splits.validation, learning_rates(config), Evaluator(model, config.samples, jit)
+                        splits.train,
+                        splits.validation,
+                        learning_rates(config),
+                        Evaluator(model, config.samples, jit),
                     ),
                     callbacks.Record(events, splits.validation, config.epochs),
                     resume,
@@ -130,6 +133,12 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     resume.finish()
     print(f"finished: {run.path}")
     return result
+
+
+def compile_model(model, config: Config, execution: Execution) -> None:
+    """Compiles the model of a config with its optimizer, in the way that is fastest where it runs."""
+    # auto: the recurrent model is faster with XLA, on processors too
+    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=execution.jit != "off")
 
 
 def learning_rates(config: Config) -> list[float]:

@@ -5,6 +5,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.small import run
+
 # Prepared copies of MNIST and Fashion-MNIST: where the variable says, or beside the checkout.
 PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
 PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
@@ -18,6 +20,14 @@ def seeded():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a small finished run, and its result."""
+    logs = tmp_path_factory.mktemp("logs")
+    result = run(logs)
+    return logs / "runs" / "run", result
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ ORDER = [
     "events",
     "models",
     "plots",
+    "accuracy",
     "evaluate",
     "signals",
     "callbacks",
@@ -64,7 +65,7 @@ def test_tensorflow_is_imported_only_where_it_is_needed():
 
 
 def test_a_misspelt_flag_is_told_without_loading_keras():
-    light = ("errors.py", "config.py", "command.py", "signals.py", "train.py")
+    light = ("errors.py", "config.py", "command.py", "evaluate.py", "signals.py", "train.py")
     for name in light:
         assert not [
             module for module, top in imports(ROOT / name) if top and module.split(".")[0] in ("keras", "tensorflow")

@@ -19,17 +19,14 @@ from nam import callbacks, models, runs, train
 from nam.config import Config, Execution, load_config
 from nam.data import images
 from nam.errors import UserError
+from tests.small import FLAGS, SMALL, run
 
 ROOT = Path(__file__).parents[1]
-SMALL = dict(
-    dataset="digits", task="translated", canvas=30, glimpses=2, scales=1, bandwidth=6, hidden=16, samples=2, epochs=3
+# As `python -m nam.train`, but Ctrl-C is obeyed in the background of a script too.
+MAIN = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('nam.train', run_name='__main__')"
 )
-FLAGS = [word for name, value in SMALL.items() for word in ("--" + name, str(value))]
-
-
-def run(tmp_path, **values):
-    execution = Execution(logs=str(tmp_path), name="run", jit="off", **values.pop("execution", {}))
-    return train.train(Config(**{**SMALL, **values}), execution)
 
 
 def scalars(folder):
@@ -43,17 +40,9 @@ def scalars(folder):
 def command(tmp_path, *flags, **environment):
     """The command line in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "nam.train", *FLAGS, "--logs", str(tmp_path), "--name", "run", "--jit", "off", *flags],
+        [sys.executable, "-c", MAIN, *FLAGS, "--logs", str(tmp_path), "--name", "run", "--jit", "off", *flags],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a script's background jobs ignore it
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    logs = tmp_path_factory.mktemp("logs")
-    result = run(logs)
-    return logs / "runs" / "run", result
 
 
 def test_a_run_leaves_its_folder(finished):

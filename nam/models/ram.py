@@ -1,5 +1,6 @@
 """The recurrent attention model (Mnih et al. 2014): looks at an image through a few glimpses, learns where to look."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -7,6 +8,7 @@ from keras import ops
 
 from nam import losses
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
+from nam.models.cost import Cost
 
 # As configs, not objects: every layer must draw weights of its own.
 INITIALIZERS = {"glorot": "glorot_uniform", "small": {"class_name": "TruncatedNormal", "config": {"stddev": 0.01}}}
@@ -209,6 +211,28 @@ class RecurrentAttention(keras.Model):
         generators = (self.seed_generator, self.location_network.seed_generator, self.sensor.seed_generator)
         return [generator for generator in generators if generator is not None]
 
+    def cost(self, height: int, width: int) -> Cost:
+        """What one gaze at a `height` × `width` image costs.
+
+        Every weight of a kernel is used once per look. With S scales of B × B pixels in C channels, H hidden units and
+        K classes that is, for an LSTM (an RNN has 2 H² in place of 8 H²), the action network after the last look:
+
+            T (128 S B² C + 2 · 128 + 2 · 128 H + 8 H² + 2 H + H) + K H    multiply-adds
+
+        With the default sizes, one look takes 664,576.
+        """
+        per_look = (self.glimpse_network, self.core, self.location_network, self.baseline_network)
+        products = [self.glimpses * _kernel_size(layer) for layer in per_look] + [_kernel_size(self.action_network)]
+        patch = self.sensor.bandwidth**2
+        channels = self.glimpse_network.what_hidden.kernel.shape[0] // (patch * self.sensor.scales)
+        return Cost(
+            parameters=self.count_params(),
+            multiply_adds=sum(products),
+            pixels_read=self.glimpses * self.sensor.scales * patch * channels,
+            pixels_touched=self.glimpses * sum(patch * f * f for f in self.sensor.scale_factors) * channels,
+            pixels=height * width * channels,
+        )
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else."""
         if training:
@@ -260,6 +284,10 @@ class RecurrentAttention(keras.Model):
 
     def get_config(self):
         return {**super().get_config(), **self.config}
+
+
+def _kernel_size(layer) -> int:
+    return sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) == 2)
 
 
 def _weighted_mean(values, sample_weight):

@@ -1,0 +1,55 @@
+"""What a user waits for and what must fit: the first step, one image, memory: `python -m benchmarks.limits`."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from benchmarks.sides import Side
+from nam.config import Config
+
+ONE = {"samples": 1, "advantage": "learned", "distractors": 8}
+# `repeats` makes the 1,438 bundled training digits the 60,000 that MNIST has.
+MEMORY = {
+    "60,000 images of 100×100, drawn in `fit`": ("memory_of_run", Config(**ONE)),
+    "60,000 images of 100×100, an array given to `fit`": ("memory_of_array", Config(**ONE)),
+    "canvas 800, batch 128": ("memory_of_run", Config(**ONE, canvas=800)),
+}
+
+
+def main(rounds: int = 5, backend: Literal["tensorflow", "jax"] = "tensorflow", json_file: Path | None = None) -> None:
+    """Measures in fresh processes and prints a table.
+
+    Args:
+        rounds: How often times are measured; the table holds medians.
+        backend: Keras backend.
+        json_file: Where to write what was measured.
+    """
+    found = {}
+    for name, config in (("default", Config()), ("8 looks", Config(glimpses=8)), ("20 looks", Config(glimpses=20))):
+        times = []
+        for _ in range(rounds if name == "default" else 1):
+            side = Side(backend)
+            times.append(side("first_step", config.resolved("digits")))
+            side.close()
+        found[f"first training step, {name}: tracing and compiling, s"] = statistics.median(times)
+    side = Side(backend)
+    config = Config(batch_size=1).resolved("digits")
+    times = [side("inference", config) for _ in range(rounds + 1)][1:]
+    found["`predict_on_batch` of one image, default model, ms"] = 1e3 * statistics.median(times)
+    side.close()
+    for name, (case, config) in MEMORY.items():
+        side = Side(backend)
+        found[f"peak memory, {name}, GiB"] = side(case, config.resolved("digits"))
+        side.close()
+    print("| | |\n|---|---|")
+    for name, value in found.items():
+        print(f"| {name} | {value:.2f} |")
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

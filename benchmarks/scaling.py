@@ -1,0 +1,73 @@
+"""A training step's cost against canvas, looks, scales, bandwidth, std and batch: `python -m benchmarks.scaling`."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from benchmarks.sides import Side, in_turns, ratio
+from nam.config import Config
+
+# The study's baseline, one field changed at a time; the same eight fragments on every canvas.
+BASE = Config(samples=1, advantage="learned", distractors=8)
+SERIES = {
+    "canvas": (60, 100, 200, 400, 800, 1600),
+    "glimpses": (2, 5, 8, 11, 14, 17, 20),
+    "scales": (1, 2, 4, 6, 8),
+    "bandwidth": (4, 8, 12, 16, 24),
+    "std": (0.05, 0.22, 0.6),
+    "batch_size": (16, 32, 64, 128, 256),
+}
+
+
+def main(
+    rounds: int = 5,
+    backend: Literal["tensorflow", "jax"] = "tensorflow",
+    only: tuple[Literal["canvas", "glimpses", "scales", "bandwidth", "std", "batch_size"], ...] = tuple(SERIES),
+    json_file: Path | None = None,
+) -> None:
+    """Times whole training steps in turns and prints a table for each field.
+
+    Args:
+        rounds: How often each value is timed; the tables hold medians.
+        backend: Keras backend.
+        only: Fields to vary.
+        json_file: Where to write all timings.
+    """
+    report = {}
+    for field in only:
+        side = Side(backend)
+        report.setdefault("machine", side("machine", None))
+        configs = {value: BASE.model_copy(update={field: value}).resolved("digits") for value in SERIES[field]}
+        timings = [((value, case), side, case, config) for value, config in configs.items() for case in ("fit", "step")]
+        in_turns(timings, 1)
+        seconds = in_turns(timings, rounds)
+        side.close()
+        report[field] = {f"{value}: {case}": times for (value, case), times in seconds.items()}
+        print(_table(field, seconds), flush=True)
+    if json_file:
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _table(field: str, seconds) -> str:
+    values = SERIES[field]
+    reference = getattr(BASE.resolved("digits"), field)
+    reference = reference if reference in values else values[0]
+    lines = [f"| {field} | " + " | ".join(str(value) for value in values) + " |", "|---" * (len(values) + 1) + "|"]
+    for case, title in (("fit", "whole step"), ("step", "images drawn before")):
+        cells = [f"{1e3 * statistics.median(seconds[value, case]):.1f}" for value in values]
+        lines.append(f"| {title}, ms | " + " | ".join(cells) + " |")
+        cells = [f"{ratio(seconds[value, case], seconds[reference, case]):.2f}" for value in values]
+        lines.append(f"| … relative to {reference} | " + " | ".join(cells) + " |")
+    if field == "glimpses":
+        times = [statistics.median(seconds[value, "fit"]) for value in values]
+        slope, base = statistics.linear_regression(values, times)
+        worst = max(abs(time / (base + slope * value) - 1) for value, time in zip(values, times, strict=True))
+        lines.append(f"\n{1e3 * base:.1f} ms + {1e3 * slope:.2f} ms per look, never off by more than {worst:.1%}.")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,91 @@
+"""Accuracy of every kind, always named: deterministic, sampled, and the vote of M sampled gazes."""
+
+import contextlib
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from nam.data.pipeline import Batches
+
+SEED = 20190621  # of the gazes drawn in evaluation: the same for every model and epoch
+
+
+class Accuracies(NamedTuple):
+    """Shares of right answers over one split."""
+
+    deterministic: float  # first look at the centre, then the means of the policy
+    sampled: float  # one sampled gaze, mean over `votes` of them
+    vote: float  # class probabilities averaged over `votes` sampled gazes
+    votes: int
+    loss: float  # mean −log p(label) of the deterministic gaze, nats
+
+    def __str__(self) -> str:
+        return (
+            f"deterministic {self.deterministic:.2%}   one sampled gaze {self.sampled:.2%}   "
+            f"vote of {self.votes} gazes {self.vote:.2%}"
+        )
+
+    def shares(self) -> dict[str, float]:
+        """The accuracies and the number of votes, as `result.json` holds them."""
+        return {name: value for name, value in self._asdict().items() if name != "loss"}
+
+
+class _Both(keras.Model):
+    """Class probabilities of the deterministic gaze and of `votes` sampled ones, in one pass over the images."""
+
+    def __init__(self, model, votes: int):
+        super().__init__(autocast=False, name="evaluator")
+        self.model = model
+        self.votes = votes
+
+    def call(self, images):
+        return {
+            "deterministic": ops.softmax(self.model(images, training=False)["logits"]),
+            "sampled": ops.softmax(self.model(images, samples=self.votes)["logits"]),
+        }
+
+
+class Evaluator:
+    """Measures a model's accuracies; compiled once, for use after every epoch.
+
+    Args:
+        model: A `RecurrentAttention`.
+        votes: Sampled gazes per image.
+        jit: Compile with XLA.
+    """
+
+    def __init__(self, model, votes: int, jit: bool = True):
+        self.model = model
+        self.votes = votes
+        self._both = _Both(model, votes)
+        self._both.compile(jit_compile=jit)
+
+    def __call__(self, batches: Batches) -> Accuracies:
+        labels = np.concatenate([batches.labels(i) for i in range(len(batches))])
+        with _draws_from(self.model, SEED):
+            probabilities = self._both.predict(batches, verbose=0)
+        deterministic, sampled = probabilities["deterministic"], probabilities["sampled"]
+        right = deterministic[np.arange(len(labels)), labels]
+        return Accuracies(
+            deterministic=float(np.mean(deterministic.argmax(-1) == labels)),
+            sampled=float(np.mean(sampled.argmax(-1) == labels[:, None])),
+            vote=float(np.mean(sampled.mean(axis=1).argmax(-1) == labels)),
+            votes=self.votes,
+            loss=float(-np.mean(np.log(np.maximum(right, 1e-12)))),
+        )
+
+
+@contextlib.contextmanager
+def _draws_from(model, seed: int):
+    """Draws the gaze from `seed`, and leaves the generators as they were: evaluating does not change training."""
+    generators = model.seed_generators
+    kept = [ops.convert_to_numpy(generator.state).copy() for generator in generators]
+    for i, generator in enumerate(generators):
+        generator.state.assign(np.array([seed + i, 0], kept[i].dtype))
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, kept, strict=True):
+            generator.state.assign(state)
