@@ -12,7 +12,9 @@ from benchmarks.sides import BURST, burst
 from nam import data, models, train
 from nam.config import Config, Execution
 from nam.data.pipeline import TRAIN, Batches
-from nam.machine import card
+from nam.machine import card, keep_memory
+
+keep_memory()  # as every command of nam does
 
 WARM_UP = 3  # steps of a `fit` that are not timed
 

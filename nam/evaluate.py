@@ -23,10 +23,11 @@ class Options(Values):
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.evaluate", DESCRIPTION)
     with command.quiet():
-        from nam import data, models
+        from nam import data, machine, models
         from nam.accuracy import Evaluator
         from nam.runs import MODEL, Run
 
+    machine.keep_memory()
     run = Run.open(Path(options.run))
     config = Config(**run.read("config.json"))
     model = models.load(run.path / MODEL)

@@ -34,7 +34,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         try:
             import keras
 
-            from nam import callbacks, data, models
+            from nam import callbacks, data, machine, models
             from nam.accuracy import Evaluator
             from nam.events import Events
             from nam.runs import MODEL, Run
@@ -58,6 +58,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         print(f"finished before: {run.path}")
         return finished
 
+    machine.keep_memory()
     splits = data.load(config, execution.data_dir)
     keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
