@@ -11,7 +11,6 @@ from benchmarks.sides import Side
 from nam.config import Config
 
 ONE = {"samples": 1, "advantage": "learned", "distractors": 8}
-# `repeats` makes the 1,438 bundled training digits the 60,000 that MNIST has.
 MEMORY = {
     "60,000 images of 100×100, drawn in `fit`": ("memory_of_run", Config(**ONE)),
     "60,000 images of 100×100, an array given to `fit`": ("memory_of_array", Config(**ONE)),

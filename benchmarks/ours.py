@@ -130,15 +130,12 @@ def optimizer(config: Config) -> float:
 @functools.lru_cache(maxsize=64)
 def _optimizer(config: Config):
     weights = [np.array(ops.convert_to_numpy(w)) for w in _model(config).trainable_variables]
-    if keras.backend.backend() == "jax":
-        variables = [keras.Variable(w) for w in weights]
-        rule = train.optimizer(config)
-        rule.build(variables)
-        state = [v.value for v in rule.variables]
-        return _compiled(lambda *g: rule.stateless_apply(state, list(g), [v.value for v in variables]), *weights)
     variables = [keras.Variable(w) for w in weights]
     rule = train.optimizer(config)
     rule.build(variables)
+    if keras.backend.backend() == "jax":
+        state = [v.value for v in rule.variables]
+        return _compiled(lambda *g: rule.stateless_apply(state, list(g), [v.value for v in variables]), *weights)
     return _compiled(lambda *g: rule.apply(list(g)), *weights)
 
 

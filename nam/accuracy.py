@@ -21,12 +21,6 @@ class Accuracies(NamedTuple):
     votes: int
     loss: float  # mean −log p(label) of the deterministic gaze, nats
 
-    def __str__(self) -> str:
-        return (
-            f"deterministic {self.deterministic:.2%}   one sampled gaze {self.sampled:.2%}   "
-            f"vote of {self.votes} gazes {self.vote:.2%}"
-        )
-
     def shares(self) -> dict[str, float]:
         """The accuracies and the number of votes, as `result.json` holds them."""
         return {name: value for name, value in self._asdict().items() if name != "loss"}

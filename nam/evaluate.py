@@ -20,6 +20,14 @@ class Options(Values):
     data_dir: str | None = Execution.model_fields["data_dir"]
 
 
+def line(split: str, shares: dict[str, float]) -> str:
+    """The accuracies on one split, as `result.json` holds them, in one line."""
+    return (
+        f"{split:<10}  deterministic {shares['deterministic']:.2%}   one sampled gaze {shares['sampled']:.2%}   "
+        f"vote of {shares['votes']} gazes {shares['vote']:.2%}"
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.evaluate", DESCRIPTION)
     with command.quiet():
@@ -32,7 +40,8 @@ def main(argv: Sequence[str]) -> None:
     config = Config(**run.read("config.json"))
     model = models.load(run.path / MODEL)
     splits = data.load(config, options.data_dir)
-    print(f"{options.split:<10}  {Evaluator(model, options.votes)(getattr(splits, options.split))}")
+    found = Evaluator(model, options.votes)(getattr(splits, options.split))
+    print(line(options.split, found.shares()))
     print(f"cost        {model.cost(splits.spec.height, splits.spec.width)}")
 
 

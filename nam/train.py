@@ -10,7 +10,7 @@ from typing import Any
 from nam import command
 from nam.config import Config, Execution
 from nam.errors import UserError
-from nam.evaluate import VOTES
+from nam.evaluate import VOTES, line
 from nam.signals import Signals, Stopped
 
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
@@ -175,12 +175,7 @@ def optimizer(config: Config):
 
 def summary(result: dict[str, Any]) -> str:
     """What a result says, in a few lines."""
-    lines = [
-        f"{split:<10}  deterministic {found['deterministic']:.2%}   one sampled gaze {found['sampled']:.2%}   "
-        f"vote of {found['votes']} gazes {found['vote']:.2%}"
-        for split in ("test", "validation")
-        if (found := result[split])
-    ]
+    lines = [line(split, result[split]) for split in ("test", "validation") if result[split]]
     data, minutes = result["dataset"], result["seconds"]["total"] / 60
     lines += [
         f"{data['name']}, task {data['task']}, {data['train']:,} images per epoch; best epoch: "
