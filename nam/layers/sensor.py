@@ -1,5 +1,6 @@
 """The glimpse sensor: square patches of an image around a location, fine in the middle and coarse around it."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,13 +9,16 @@ from keras import ops
 
 from nam.config import MAX_FACTOR
 
+# A table costs about this many nanoseconds per pixel of the image, a window one per pixel of its own.
+TABLE_COST = 4
+
 
 class View(NamedTuple):
     """Images made ready for many reads: see `GlimpseSensor.prepare`."""
 
-    pixels: object  # (batch * rows, channels): a summed-area table, or the pixels themselves
-    height: int
-    width: int
+    pixels: object  # (batch * rows * columns, channels): a summed-area table, or the pixels themselves
+    size: tuple[int, int]  # height and width of an image
+    grid: tuple[int, int]  # rows and columns of `pixels`
     white: int  # level of a white pixel: 255, or 65535 for images that came as floats
     table: bool
 
@@ -41,7 +45,7 @@ class GlimpseSensor(keras.layers.Layer):
 
     Call arguments:
         images: `(batch, height, width, channels)`, uint8 or float in [0, 1] (what lies beyond is clipped); height and
-            width are static, and batch · (height + 1) · (width + 1) is below 2³¹.
+            width are static, and batch times its pixels is well below 2³¹.
         locations: `(batch, 2)`, each `(x, y)` in [-1, 1], where ±1 are the outer edges of the image.
 
     Returns:
@@ -86,11 +90,11 @@ class GlimpseSensor(keras.layers.Layer):
 
     def prepare(self, images, reads: int = 1) -> View:
         """Makes `images` ready for `reads` reads of each, once for all looks and copies."""
-        height, width, channels = images.shape[1:]
+        size = height, width = tuple(images.shape[1:3])
         if height is None or width is None:
             raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
         window_pixels = sum((self.bandwidth * f) ** 2 for f in self.scale_factors)
-        table = self.padding == "zero" and height * width <= reads * window_pixels
+        table = self.padding == "zero" and TABLE_COST * height * width <= reads * window_pixels
         dtype = keras.backend.standardize_dtype(images.dtype)
         if dtype != "uint8" and "float" not in dtype:
             raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={dtype}")
@@ -98,14 +102,16 @@ class GlimpseSensor(keras.layers.Layer):
         if table:
             # One row and column of zeros in front; sums that wrap around cancel in the differences.
             levels = ops.pad(_levels(images, white), ((0, 0), (1, 0), (1, 0), (0, 0)))
-            images = ops.cumsum(ops.cumsum(levels, axis=1), axis=2)
-        return View(ops.reshape(images, (-1, channels)), height, width, white, table)
+            images = _cumsum(_cumsum(levels, axis=2), axis=1)
+            height, width = images.shape[1:3]
+        return View(ops.reshape(images, (-1, images.shape[-1])), size, (height, width), white, table)
 
     def read(self, view: View, locations):
         """Patches at `locations` `(batch, copies, 2)`: `(batch, copies, bandwidth, bandwidth, scales · channels)`."""
         x, y = locations[..., 0:1], locations[..., 1:2]
-        edges_x = [self._edges(x, view.width, f) for f in self.scale_factors]
-        edges_y = [self._edges(y, view.height, f) for f in self.scale_factors]
+        height, width = view.size
+        edges_x = [self._edges(x, width, f) for f in self.scale_factors]
+        edges_y = [self._edges(y, height, f) for f in self.scale_factors]
         if self.padding == "noise":
             patches = self._sample_pixels(view, edges_x, edges_y)
         else:
@@ -126,23 +132,21 @@ class GlimpseSensor(keras.layers.Layer):
 
     def _read_table(self, view: View, edges_x, edges_y):
         # Clipping the edges to the image leaves nothing of a cell beyond it: that is the black outside.
-        x = _clip(ops.stack(edges_x, axis=2), view.width)
-        y = _clip(ops.stack(edges_y, axis=2), view.height)
-        corners = _take(view.pixels, y, x, view.height + 1, view.width + 1)
+        height, width = view.size
+        x, y = _clip(ops.stack(edges_x, axis=2), width), _clip(ops.stack(edges_y, axis=2), height)
+        corners = _take(view, y, x)
         rows = corners[..., 1:, :, :] - corners[..., :-1, :, :]
         return rows[..., 1:, :] - rows[..., :-1, :]
 
     def _read_windows(self, view: View, edges_x, edges_y):
-        b = self.bandwidth
+        b, (height, width) = self.bandwidth, view.size
         sums = []
         for factor, edge_x, edge_y in zip(self.scale_factors, edges_x, edges_y, strict=True):
             steps = ops.arange(b * factor, dtype="int32")
             x, y = edge_x[..., :1] + steps, edge_y[..., :1] + steps
-            levels = _levels(
-                _take(view.pixels, _clip(y, view.height - 1), _clip(x, view.width - 1), view.height, view.width),
-                view.white,
-            )
-            inside = (y == _clip(y, view.height - 1))[..., :, None] & (x == _clip(x, view.width - 1))[..., None, :]
+            nearest_x, nearest_y = _clip(x, width - 1), _clip(y, height - 1)
+            levels = _levels(_take(view, nearest_y, nearest_x), view.white)
+            inside = (y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :]
             levels = ops.where(inside[..., None], levels, 0)
             cells = ops.reshape(levels, (-1, x.shape[1], b, factor, b, factor, view.pixels.shape[-1]))
             sums.append(ops.sum(cells, axis=(3, 5)))
@@ -150,8 +154,9 @@ class GlimpseSensor(keras.layers.Layer):
 
     def _sample_pixels(self, view: View, edges_x, edges_y):
         x, y = (ops.stack(edges, axis=2)[..., :-1] for edges in (edges_x, edges_y))
-        nearest_x, nearest_y = _clip(x, view.width - 1), _clip(y, view.height - 1)
-        levels = _levels(_take(view.pixels, nearest_y, nearest_x, view.height, view.width), view.white)
+        height, width = view.size
+        nearest_x, nearest_y = _clip(x, width - 1), _clip(y, height - 1)
+        levels = _levels(_take(view, nearest_y, nearest_x), view.white)
         inside = ((y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :])[..., None]
         noise = keras.random.uniform(ops.shape(levels), seed=self.seed_generator)
         return ops.where(inside, ops.cast(levels, "float32") / view.white, noise)
@@ -181,11 +186,25 @@ def _clip(coordinates, last: int):
     return ops.clip(coordinates, 0, last)
 
 
-def _take(pixels, y, x, height: int, width: int):
-    """Values of a batch of `height · width` grids at every pair of `y` and `x`, in one gather.
+def _cumsum(levels, axis: int):
+    """Sums along an axis, which grows to a whole number of blocks: XLA's own takes length² additions on a processor."""
+    size = levels.shape[axis]
+    block = math.isqrt(size - 1) + 1
+    blocks = -(-size // block)
+    before, after = levels.shape[1:axis], levels.shape[axis + 1 :]
+    levels = ops.pad(levels, [(0, blocks * block - size if a == axis else 0) for a in range(len(levels.shape))])
+    sums = ops.cumsum(ops.reshape(levels, (-1, *before, blocks, block, *after)), axis=axis + 1)
+    totals = ops.take(sums, [block - 1], axis=axis + 1)
+    sums += ops.cumsum(totals, axis=axis) - totals
+    return ops.reshape(sums, (-1, *before, blocks * block, *after))
+
+
+def _take(view: View, y, x):
+    """Values of a batch of grids at every pair of `y` and `x`, in one gather.
 
     `y` is `(batch, …, n)` and `x` is `(batch, …, m)`; returns `(batch, …, n, m, channels)`.
     """
-    start = ops.arange(ops.shape(x)[0], dtype="int32") * (height * width)
+    rows, columns = view.grid
+    start = ops.arange(ops.shape(x)[0], dtype="int32") * (rows * columns)
     start = ops.reshape(start, (-1, *([1] * (len(x.shape)))))
-    return ops.take(pixels, start + y[..., :, None] * width + x[..., None, :], axis=0)
+    return ops.take(view.pixels, start + y[..., :, None] * columns + x[..., None, :], axis=0)
