@@ -7,6 +7,7 @@ the target's box, `(n, 4)` integers `(x, y, width, height)` in pixels, `(x, y)` 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from nam.config import Config
 
@@ -77,8 +78,8 @@ def belaid(config, digits, fragments, rng):
     size = config.distractor_size
     for _ in range(config.distractors):
         patches = fragments(n, size, inclusive=False)
-        at = _at(patches, rng.integers(0, side - size, (n, 2)))
-        images[at] = patches
+        windows, at = _windows(images, rng.integers(0, side - size, (n, 2)), patches.shape)
+        windows[at] = patches
     rows = rng.integers(0, side, n)
     rows = np.where(rows + height > side - 1, side - height, rows)
     corners = np.stack([rng.integers(0, max(side - width, 1), n), rows], axis=1)
@@ -99,8 +100,9 @@ def placements(rng, side: int, patches) -> np.ndarray:
 
 def add(images, patches, corners) -> None:
     """Adds one patch to each image in place; sums beyond white stay white."""
-    at = _at(patches, corners)
-    images[at] = np.minimum(images[at].astype("uint16") + patches, 255)
+    windows, at = _windows(images, corners, patches.shape)
+    under = windows[at]
+    windows[at] = under + np.minimum(patches, 255 - under)
 
 
 def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -111,32 +113,32 @@ def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
     cos, sin = (f(angles).astype("float32")[:, None, None] for f in (np.cos, np.sin))
     source_x = cos * (x - cx) - sin * (y - cy) + cx
     source_y = sin * (x - cx) + cos * (y - cy) + cy
-    x0, y0 = np.floor(source_x).astype(int), np.floor(source_y).astype(int)
+    x0, y0 = np.floor(source_x), np.floor(source_y)
     fx, fy = (source_x - x0)[..., None], (source_y - y0)[..., None]
     # A black border two pixels wide is what every position outside the box falls on.
     padded = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(-1, channels)
-    x0, y0 = np.clip(x0 + 2, 0, width + 2), np.clip(y0 + 2, 0, height + 2)
     row = width + 4
-    corner = (np.arange(n)[:, None, None] * (height + 4) + y0) * row + x0
-    upper, lower = (padded[corner + step] * (1 - fx) + padded[corner + step + 1] * fx for step in (0, row))
+    first = (np.arange(n, dtype="int32")[:, None, None] * (height + 4) + 2) * row + 2
+    corner = first + np.clip(y0, -2, height).astype("int32") * row + np.clip(x0, -2, width).astype("int32")
+    pixels = [padded.take(corner + step, axis=0) for step in (0, 1, row, row + 1)]
+    upper, lower = (left * (1 - fx) + right * fx for left, right in (pixels[:2], pixels[2:]))
     return np.rint(upper * (1 - fy) + lower * fy).astype("uint8")
 
 
 def crop(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
     """A square of each image, `(n, size, size, channels)`, its upper left corner at `corners (n, 2)` as `(x, y)`."""
-    return images[_at(np.empty((len(images), size, size, 1), "uint8"), corners)]
+    windows, at = _windows(images, corners, (len(images), size, size, images.shape[-1]))
+    return windows[at]
 
 
 def _canvas(side: int, digits) -> np.ndarray:
     return np.zeros((len(digits), side, side, digits.shape[-1]), "uint8")
 
 
-def _at(patches, corners):
-    """The index of the pixels that `patches` cover when their corners lie at `corners`."""
-    n, height, width = patches.shape[:3]
-    rows = corners[:, 1, None, None] + np.arange(height)[:, None]
-    columns = corners[:, 0, None, None] + np.arange(width)
-    return np.arange(n)[:, None, None], rows, columns
+def _windows(images, corners, shape):
+    """All windows of `shape` as a view of `images`, and the index in it of the one at each image's corner."""
+    view = sliding_window_view(images, shape[1:], axis=(1, 2, 3), writeable=True)[:, :, :, 0]
+    return view, (np.arange(len(images)), corners[:, 1], corners[:, 0])
 
 
 def _boxes(corners, digits) -> np.ndarray:

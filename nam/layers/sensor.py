@@ -84,6 +84,7 @@ class GlimpseSensor(keras.layers.Layer):
         self.padding = padding
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if padding == "noise" else None
+        self.built = True  # no weights; with a layer not built, JAX's `predict_on_batch` runs uncompiled
 
     def call(self, images, locations):
         return self.read(self.prepare(images), locations[:, None])[:, 0]

@@ -72,6 +72,7 @@ def test_fits_numpy_arrays_with_a_short_last_batch(data, change, jit):
     assert np.isfinite([*history.values()]).all()
     total = np.sum([history[part] for part in ("classification", "reinforce", "baseline")], axis=0)
     np.testing.assert_allclose(history["loss"], total, rtol=1e-4)
+    assert all(layer.built for layer in model._flatten_layers())  # else JAX's `predict_on_batch` runs uncompiled
 
 
 def test_a_metric_sees_each_copy_of_the_last_look(data):
