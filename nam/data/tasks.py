@@ -10,12 +10,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nam.config import Config
+from nam.data.canvas import Canvases
 
 # fragments(n, size, inclusive=True) → (n, size, size, channels): random pieces of random other digits, cut at any place
 # or, if not inclusive, at any but the last row and column of places.
 Fragments = Callable[..., np.ndarray]
 
 MAX_ANGLE = 15.0  # degrees, task `augmented`
+
+_CANVASES = Canvases()
 
 
 def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.random.Generator):
@@ -132,7 +135,7 @@ def crop(images: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
 
 
 def _canvas(side: int, digits) -> np.ndarray:
-    return np.zeros((len(digits), side, side, digits.shape[-1]), "uint8")
+    return _CANVASES((len(digits), side, side, digits.shape[-1]))
 
 
 def _windows(images, corners, shape):
