@@ -188,16 +188,21 @@ def _clip(coordinates, last: int):
 
 
 def _cumsum(levels, axis: int):
-    """Sums along an axis, which grows to a whole number of blocks: XLA's own takes length² additions on a processor."""
+    """Sums along an axis, which grows to a whole number of blocks: XLA's own takes length² additions on a processor.
+
+    The sum of the blocks before is added to the first element of a block, not to the block's sums: what comes last is
+    computed anew for every read, if XLA finds it cheap.
+    """
     size = levels.shape[axis]
     block = math.isqrt(size - 1) + 1
     blocks = -(-size // block)
     before, after = levels.shape[1:axis], levels.shape[axis + 1 :]
     levels = ops.pad(levels, [(0, blocks * block - size if a == axis else 0) for a in range(len(levels.shape))])
-    sums = ops.cumsum(ops.reshape(levels, (-1, *before, blocks, block, *after)), axis=axis + 1)
-    totals = ops.take(sums, [block - 1], axis=axis + 1)
-    sums += ops.cumsum(totals, axis=axis) - totals
-    return ops.reshape(sums, (-1, *before, blocks * block, *after))
+    levels = ops.reshape(levels, (-1, *before, blocks, block, *after))
+    totals = ops.sum(levels, axis=axis + 1, keepdims=True)
+    first = ops.reshape(ops.arange(block, dtype="int32") == 0, (block, *[1] * len(after)))
+    levels += ops.where(first, ops.cumsum(totals, axis=axis) - totals, 0)
+    return ops.reshape(ops.cumsum(levels, axis=axis + 1), (-1, *before, blocks * block, *after))
 
 
 def _take(view: View, y, x):
