@@ -23,10 +23,10 @@ def crop(images, locations, size: int):
     margin = size // 2
     padded = F.pad(images, (margin,) * 4)
     starts = (0.5 * (locations + 1.0) * torch.tensor([width, height])).long()
+    ends = starts + size
     patches = []
     for i in range(len(images)):
-        x, y = int(starts[i, 0]), int(starts[i, 1])
-        patches.append(padded[i, :, y : y + size, x : x + size])
+        patches.append(padded[i, :, starts[i, 1] : ends[i, 1], starts[i, 0] : ends[i, 0]])
     return torch.stack(patches)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import time
 from typing import Any
 
@@ -19,12 +20,33 @@ from nam.signals import Signals
 STATE = "state.npz"
 PICTURED = 8  # validation images shown with their gaze
 PICTURES = 10  # times per run that they are shown, at most
+AHEAD = 2  # steps that are begun before the loss of the first is looked at
+
+
+class Ahead(keras.callbacks.Callback):
+    """Lets JAX compute one step while the next is drawn, but `AHEAD` steps at most, as their images stay in memory.
+
+    If every callback is `async_safe`, Keras looks at a step's logs, which waits for the step, in a thread of its own.
+    """
+
+    async_safe = True
+
+    def __init__(self):
+        super().__init__()
+        self._free = threading.Semaphore(AHEAD)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # A step that failed is never seen to end; what follows raises its error.
+        self._free.acquire(timeout=60)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._free.release()
 
 
 class Epochs(keras.callbacks.Callback):
     """Sets each epoch's data and learning rate, measures its speed and every kind of validation accuracy (`val_…`).
 
-    Raises `UserError` when the loss is not a number.
+    Raises `UserError` when the loss is not a number, at most `AHEAD` steps later.
 
     Args:
         train: Training data.
@@ -32,6 +54,8 @@ class Epochs(keras.callbacks.Callback):
         rates: Learning rate of each epoch.
         evaluator: Of the model in training.
     """
+
+    async_safe = True  # see `Ahead`
 
     def __init__(self, train: Batches, validation: Batches, rates: list[float], evaluator: Evaluator):
         super().__init__()
@@ -159,6 +183,8 @@ class Resume(keras.callbacks.Callback):
 
 class Obey(keras.callbacks.Callback):
     """Ends training between two steps when a signal has come; comes last, so that a whole epoch is kept."""
+
+    async_safe = True
 
     def __init__(self, signals: Signals):
         super().__init__()

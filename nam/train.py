@@ -84,6 +84,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
                 initial_epoch=first_epoch,
                 shuffle=False,  # the data does it, in an order that a resumed run finds again
                 callbacks=[
+                    callbacks.Ahead(),
                     callbacks.Epochs(
                         splits.train,
                         splits.validation,
