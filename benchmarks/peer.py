@@ -119,3 +119,11 @@ def inference(config: Config) -> float:
             return network(images)[0].numpy()
 
     return burst(run)
+
+
+def sensor(config: Config) -> float:
+    """Seconds for the patches of one training step, at random locations."""
+    images, *_ = _subject(config)
+    images = images.repeat_interleave(config.samples, dim=0)
+    locations = torch.rand(config.glimpses, len(images), 2) * 2 - 1
+    return burst(lambda: [retina(images, at, config.bandwidth, config.scale_factors) for at in locations])

@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tyro
 
 from benchmarks.sides import Side, in_turns, ratio
@@ -63,8 +64,8 @@ def _table(field: str, seconds) -> str:
         lines.append(f"| … relative to {reference} | " + " | ".join(cells) + " |")
     if field == "glimpses":
         times = [statistics.median(seconds[value, "fit"]) for value in values]
-        slope, base = statistics.linear_regression(values, times)
-        worst = max(abs(time / (base + slope * value) - 1) for value, time in zip(values, times, strict=True))
+        slope, base = np.polyfit(values, times, 1, w=1 / np.array(times))  # the smallest relative distances
+        worst = max(abs((base + slope * value) / time - 1) for value, time in zip(values, times, strict=True))
         lines.append(f"\n{1e3 * base:.1f} ms + {1e3 * slope:.2f} ms per look, never off by more than {worst:.1%}.")
     return "\n".join(lines) + "\n"
 

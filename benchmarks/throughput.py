@@ -17,7 +17,7 @@ CONFIGURATIONS = {
     "cluttered 60×60, 6 looks, 3 scales, 4 copies": Config(task="cluttered", glimpses=6, scales=3).resolved("digits"),
 }
 OURS = ("fit", "step", "draw", "inference", "sensor", "optimizer", "products")
-PEERS = ("step", "inference")
+PEERS = ("step", "inference", "sensor")
 
 
 def main(rounds: int = 5, json_file: Path | None = None, peer: bool = True) -> None:
@@ -68,10 +68,10 @@ def _rows(config: Config, seconds) -> dict[str, dict[str, float]]:
             "training": config.batch_size / statistics.median(whole),
             "inference": config.batch_size / statistics.median(seconds[side, "inference"]),
             "of_roofline": ratio(roofline, whole),
+            "sensor": ratio(seconds[side, "sensor"], whole),
         }
         if side != "peer":
             row["data"] = 1 - ratio(seconds[side, "step"], whole)
-            row["sensor"] = ratio(seconds[side, "sensor"], whole)
             row["optimizer"] = ratio(seconds[side, "optimizer"], whole)
             row["network"] = 1 - row["data"] - row["sensor"] - row["optimizer"]
             row["drawn_before"] = config.batch_size / statistics.median(seconds[side, "step"])

@@ -41,6 +41,23 @@ class _Both(keras.Model):
         }
 
 
+class _Whole(keras.utils.PyDataset):
+    """The images of `batches`; a short last batch is filled up: another shape would be compiled for it alone, and
+    several devices could not share it."""
+
+    def __init__(self, batches: Batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        images, _ = self.batches[index]
+        size = self.batches.config.batch_size
+        return (images if len(images) == size else images[np.arange(size) % len(images)],)
+
+
 class Evaluator:
     """Measures a model's accuracies; compiled once, for use after every epoch.
 
@@ -59,8 +76,8 @@ class Evaluator:
     def __call__(self, batches: Batches) -> Accuracies:
         labels = np.concatenate([batches.labels(i) for i in range(len(batches))])
         with _draws_from(self.model, SEED):
-            probabilities = self._both.predict(batches, verbose=0)
-        deterministic, sampled = probabilities["deterministic"], probabilities["sampled"]
+            probabilities = self._both.predict(_Whole(batches), verbose=0)
+        deterministic, sampled = (probabilities[gaze][: len(labels)] for gaze in ("deterministic", "sampled"))
         right = deterministic[np.arange(len(labels)), labels]
         return Accuracies(
             deterministic=float(np.mean(deterministic.argmax(-1) == labels)),

@@ -47,6 +47,23 @@ def keep_memory() -> None:
         libc.mallopt(top_pad, 16 * 2**20)
 
 
+def share(images: int) -> None:
+    """Lets the devices of this machine share every batch that holds a multiple of `images`, on JAX.
+
+    Each holds all weights and computes a part of the batch; the update is that of one device. As many devices take
+    part as divide `images`. To be called before a model is made.
+    """
+    distribution = None
+    if keras.backend.backend() == "jax":
+        devices = keras.distribution.list_devices()
+        count = max(n for n in range(1, len(devices) + 1) if images % n == 0)
+        if count < len(devices):
+            print(f"{count} of {len(devices)} devices take part: batches of {images} images do not divide among more")
+        if count > 1:
+            distribution = keras.distribution.DataParallel(devices=devices[:count])
+    keras.distribution.set_distribution(distribution)
+
+
 def _gpu() -> dict[str, Any] | str:
     """The first GPU; the driver's CUDA is the newest that it can run."""
     try:

@@ -16,7 +16,7 @@ TABLE_COST = 4
 class View(NamedTuple):
     """Images made ready for many reads: see `GlimpseSensor.prepare`."""
 
-    pixels: object  # (batch * rows * columns, channels): a summed-area table, or the pixels themselves
+    pixels: object  # (batch, rows · columns, channels): a summed-area table, or the pixels themselves
     size: tuple[int, int]  # height and width of an image
     grid: tuple[int, int]  # rows and columns of `pixels`
     white: int  # level of a white pixel: 255, or 65535 for images that came as floats
@@ -105,7 +105,7 @@ class GlimpseSensor(keras.layers.Layer):
             levels = ops.pad(_levels(images, white), ((0, 0), (1, 0), (1, 0), (0, 0)))
             images = _cumsum(_cumsum(levels, axis=2), axis=1)
             height, width = images.shape[1:3]
-        return View(ops.reshape(images, (-1, images.shape[-1])), size, (height, width), white, table)
+        return View(ops.reshape(images, (-1, height * width, images.shape[-1])), size, (height, width), white, table)
 
     def read(self, view: View, locations):
         """Patches at `locations` `(batch, copies, 2)`: `(batch, copies, bandwidth, bandwidth, scales · channels)`."""
@@ -210,7 +210,10 @@ def _take(view: View, y, x):
 
     `y` is `(batch, …, n)` and `x` is `(batch, …, m)`; returns `(batch, …, n, m, channels)`.
     """
-    rows, columns = view.grid
+    (rows, columns), channels = view.grid, view.pixels.shape[-1]
+    cells = y[..., :, None] * columns + x[..., None, :]
+    if keras.distribution.distribution() is not None:  # slower, but every device reads its own images only
+        return ops.vectorized_map(lambda image: ops.take(image[0], image[1], axis=0), (view.pixels, cells))
     start = ops.arange(ops.shape(x)[0], dtype="int32") * (rows * columns)
-    start = ops.reshape(start, (-1, *([1] * (len(x.shape)))))
-    return ops.take(view.pixels, start + y[..., :, None] * columns + x[..., None, :], axis=0)
+    start = ops.reshape(start, (-1, *[1] * (len(cells.shape) - 1)))
+    return ops.take(ops.reshape(view.pixels, (-1, channels)), start + cells, axis=0)
