@@ -111,11 +111,10 @@ def add(images, patches, corners) -> None:
 def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Each digit turned about the centre of its box by its angle (radians, anticlockwise), bilinear, black outside."""
     n, height, width, channels = digits.shape
-    y, x = np.mgrid[:height, :width].astype("float32")
-    cy, cx = (height - 1) / 2, (width - 1) / 2
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    x, y = np.arange(width, dtype="float32") - cx, np.arange(height, dtype="float32")[:, None] - cy
     cos, sin = (f(angles).astype("float32")[:, None, None] for f in (np.cos, np.sin))
-    source_x = cos * (x - cx) - sin * (y - cy) + cx
-    source_y = sin * (x - cx) + cos * (y - cy) + cy
+    source_x, source_y = (cos * x + cx) - sin * y, (sin * x + cy) + cos * y
     x0, y0 = np.floor(source_x), np.floor(source_y)
     fx, fy = (source_x - x0)[..., None], (source_y - y0)[..., None]
     # A black border two pixels wide is what every position outside the box falls on.
@@ -123,6 +122,7 @@ def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
     row = width + 4
     first = (np.arange(n, dtype="int32")[:, None, None] * (height + 4) + 2) * row + 2
     corner = first + np.clip(y0, -2, height).astype("int32") * row + np.clip(x0, -2, width).astype("int32")
+    corner = corner.astype(np.intp)  # once, not in every `take`
     pixels = [padded.take(corner + step, axis=0) for step in (0, 1, row, row + 1)]
     upper, lower = (left * (1 - fx) + right * fx for left, right in (pixels[:2], pixels[2:]))
     return np.rint(upper * (1 - fy) + lower * fy).astype("uint8")
