@@ -1,1 +1,1 @@
-"""Speed, measured: every command compares its subjects in one run, in turns, so that a noisy machine favours none."""
+"""Speed, measured; what is compared is timed in one run, in turns, so that a noisy machine favours none."""

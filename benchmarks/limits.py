@@ -18,7 +18,7 @@ MEMORY = {
 }
 
 
-def main(rounds: int = 5, backend: Literal["tensorflow", "jax"] = "tensorflow", json_file: Path | None = None) -> None:
+def main(rounds: int = 3, backend: Literal["tensorflow", "jax"] = "tensorflow", json_file: Path | None = None) -> None:
     """Measures in fresh processes and prints a table.
 
     Args:
@@ -26,28 +26,29 @@ def main(rounds: int = 5, backend: Literal["tensorflow", "jax"] = "tensorflow", 
         backend: Keras backend.
         json_file: Where to write what was measured.
     """
-    found = {}
+    found: dict[str, list[float]] = {}
     for name, config in (("default", Config()), ("8 looks", Config(glimpses=8)), ("20 looks", Config(glimpses=20))):
         times = []
-        for _ in range(rounds if name == "default" else 1):
+        for _ in range(rounds):
             side = Side(backend)
             times.append(side("first_step", config.resolved("digits")))
             side.close()
-        found[f"first training step, {name}: tracing and compiling, s"] = statistics.median(times)
+        found[f"first training step, {name}: tracing and compiling, s"] = times
     side = Side(backend)
     config = Config(batch_size=1).resolved("digits")
     times = [side("inference", config) for _ in range(rounds + 1)][1:]
-    found["`predict_on_batch` of one image, default model, ms"] = 1e3 * statistics.median(times)
+    found["`predict_on_batch` of one image, default model, ms"] = [1e3 * time for time in times]
+    card = side("machine", None)
     side.close()
     for name, (case, config) in MEMORY.items():
         side = Side(backend)
-        found[f"peak memory, {name}, GiB"] = side(case, config.resolved("digits"))
+        found[f"peak memory, {name}, GiB"] = [side(case, config.resolved("digits"))]
         side.close()
     print("| | |\n|---|---|")
-    for name, value in found.items():
-        print(f"| {name} | {value:.2f} |")
+    for name, values in found.items():
+        print(f"| {name} | {statistics.median(values):.2f} |")
     if json_file:
-        json_file.write_text(json.dumps(found, indent=1) + "\n")
+        json_file.write_text(json.dumps({"machine": card, "readings": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

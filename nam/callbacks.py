@@ -37,7 +37,7 @@ class Ahead(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         # A step that failed is never seen to end; what follows raises its error.
-        self._free.acquire(timeout=60)
+        self._free.acquire(timeout=3600)
 
     def on_train_batch_end(self, batch, logs=None):
         self._free.release()

@@ -1,10 +1,13 @@
 """Black images to draw on, in memory that is used again."""
 
+import contextlib
 import weakref
 
 import numpy as np
 
 ALIGNMENT = 64  # bytes; TensorFlow and JAX take an array that starts at a multiple of them without copying it
+
+KEPT = 8  # unused blocks, at most
 
 
 class Canvases:
@@ -24,13 +27,18 @@ class Canvases:
         start = -block.ctypes.data % ALIGNMENT
         # Through a memoryview: the array is then what its own views refer to, and outlives none of them.
         array = np.frombuffer(memoryview(block)[start : start + size], "uint8")
-        weakref.finalize(array, self._free.append, block).atexit = False
+        weakref.finalize(array, self._keep, block).atexit = False
         array.fill(0)
         return array.reshape(shape)
 
     def _block(self, size: int) -> np.ndarray:
-        while self._free:
-            block = self._free.pop()
-            if len(block) == size:  # others are of a task no longer drawn, or of a last batch
-                return block
+        with contextlib.suppress(IndexError):  # none left, perhaps because another thread took it
+            while True:
+                block = self._free.pop()
+                if len(block) == size:  # others are of a task no longer drawn, or of a last batch
+                    return block
         return np.empty(size, "uint8")
+
+    def _keep(self, block: np.ndarray) -> None:
+        if len(self._free) < KEPT:
+            self._free.append(block)

@@ -31,8 +31,8 @@ class GlimpseSensor(keras.layers.Layer):
     pixels allow, and averaged over cells of `scale_factors[s]`² pixels. Outside the image is black.
 
     The means are exact: they are differences of a summed-area table in whole numbers (Crow 1984), or sums over
-    gathered windows where those hold fewer pixels than the image. Both give the same bits, so the choice, made from
-    static shapes, is only a matter of speed.
+    gathered windows where that is faster. Both give the same bits, so the choice, made from static shapes, is only a
+    matter of speed.
 
     Args:
         bandwidth: Side of each patch, pixels.
