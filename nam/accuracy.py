@@ -41,13 +41,16 @@ class _Both(keras.Model):
         }
 
 
-class _Whole(keras.utils.PyDataset):
-    """The images of `batches`; a short last batch is filled up: another shape would be compiled for it alone, and
-    several devices could not share it."""
+class Whole(keras.utils.PyDataset):
+    """The images of `batches`, and of `more (n, …)` what belongs to them; the last, short batch is filled up.
 
-    def __init__(self, batches: Batches):
+    Another shape would be compiled for that batch alone, and several devices could not share it.
+    """
+
+    def __init__(self, batches: Batches, more: np.ndarray | None = None):
         super().__init__()
         self.batches = batches
+        self.more = more
 
     def __len__(self):
         return len(self.batches)
@@ -55,7 +58,9 @@ class _Whole(keras.utils.PyDataset):
     def __getitem__(self, index):
         images, _ = self.batches[index]
         size = self.batches.config.batch_size
-        return (images if len(images) == size else images[np.arange(size) % len(images)],)
+        chosen = np.arange(size) % len(images)
+        images = images if len(images) == size else images[chosen]
+        return (images,) if self.more is None else ((images, self.more[index * size + chosen]),)
 
 
 class Evaluator:
@@ -75,8 +80,8 @@ class Evaluator:
 
     def __call__(self, batches: Batches) -> Accuracies:
         labels = np.concatenate([batches.labels(i) for i in range(len(batches))])
-        with _draws_from(self.model, SEED):
-            probabilities = self._both.predict(_Whole(batches), verbose=0)
+        with draws_from(self.model, SEED):
+            probabilities = self._both.predict(Whole(batches), verbose=0)
         deterministic, sampled = (probabilities[gaze][: len(labels)] for gaze in ("deterministic", "sampled"))
         right = deterministic[np.arange(len(labels)), labels]
         return Accuracies(
@@ -89,7 +94,7 @@ class Evaluator:
 
 
 @contextlib.contextmanager
-def _draws_from(model, seed: int):
+def draws_from(model, seed: int):
     """Draws the gaze from `seed`, and leaves the generators as they were: evaluating does not change training."""
     generators = model.seed_generators
     kept = [ops.convert_to_numpy(generator.state).copy() for generator in generators]

@@ -1,21 +1,90 @@
-import re
+import json
 
+import numpy as np
 import pytest
 
-from nam import evaluate
+from nam import data, evaluate, models
+from nam.config import Config
 from nam.errors import UserError
+from nam.runs import MODEL
+from tests.small import SMALL, run
 
 
-def test_a_run_is_evaluated_as_it_was_at_its_end(finished, capsys):
+@pytest.fixture(scope="module")
+def evaluated(finished):
+    """A small run's result and its evaluation."""
     folder, result = finished
-    evaluate.main([str(folder)])
-    printed = capsys.readouterr().out
-    shares = [float(share) / 100 for share in re.findall(r"([\d.]+)%", printed)]
+    evaluate.main([str(folder), "--votes", "10", "--seeds", "3"])
+    return result, json.loads((folder / "evaluation.json").read_text())
+
+
+def test_a_run_is_evaluated_as_it_was_at_its_end(evaluated):
+    result, found = evaluated
     # Compiled otherwise than in the run: numbers differ in their last bits, and an answer here and there.
-    assert shares == pytest.approx([result["test"][kind] for kind in ("deterministic", "sampled", "vote")], abs=0.01)
-    assert f"{result['parameters']:,} parameters" in printed and "72 pixels read" in printed
-    evaluate.main([str(folder), "--split", "validation", "--votes", "1"])
-    assert "validation  deterministic" in capsys.readouterr().out
+    for kind in ("deterministic", "sampled", "vote"):
+        assert found["accuracy"][kind] == pytest.approx(result["test"][kind], abs=0.02)
+    assert found["cost"]["parameters"] == result["parameters"] and found["cost"]["pixels_read"] == 72
+    assert found["cost"]["milliseconds_per_image_in_batches_of_1"] > 0
+
+
+def test_the_kinds_of_accuracy_agree_with_each_other(evaluated):
+    _, found = evaluated
+    accuracy, looks, last = found["accuracy"], found["looks"], SMALL["glimpses"] - 1
+    assert len(looks["sampled"]) == 2 * SMALL["glimpses"] and len(found["vote_curve"]) == 10
+    for kind in ("deterministic", "sampled", "vote"):
+        assert looks[kind][last] == pytest.approx(accuracy[kind])
+    assert found["vote_curve"][-1] == pytest.approx(accuracy["vote"])
+    assert found["vote_curve"][0] == pytest.approx(found["worth"]["own"])  # a vote of one is one sampled gaze
+    assert 0 < accuracy["sampled_interval"] < 0.05
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == found["images"]
+    assert np.trace(confusion) / found["images"] == pytest.approx(accuracy["deterministic"])
+
+
+def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
+    run(tmp_path, policy="frozen", execution={"no_test": True})
+    folder = tmp_path / "runs" / "run"
+    config = Config(**json.loads((folder / "config.json").read_text()))
+    found = evaluate.evaluate(models.load(folder / MODEL), data.load(config).test, votes=2, seeds=3)
+    worth = found["worth"]
+    assert abs(worth["difference"]) <= 1.5 * worth["interval"] < 0.03
+    assert worth["own"] > 0.15  # it has learned to read, though not where to look
+
+
+def test_one_seed_has_no_interval(finished, capsys):
+    folder, _ = finished
+    evaluate.main([str(folder), "--split", "validation", "--votes", "1", "--seeds", "1"])
+    assert "one sampled gaze, 1 seed |" in capsys.readouterr().out
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["accuracy"]["sampled_interval"] is None and found["split"] == "validation"
+    assert found["accuracy"]["sampled"] == found["accuracy"]["vote"] == found["worth"]["own"]
+
+
+def test_health_of_two_gazes_by_hand():
+    boxes = np.array([[10, 10, 20, 20], [60, 60, 20, 20]])  # centres (20, 20) and (70, 70) of a 100-pixel canvas
+    pixels = np.array([[[[50, 50], [36, 20]]], [[[20, 20], [99.5, 70]]]], float)  # one copy, two looks
+    locations = pixels / 50 - 1
+    found = evaluate._health(locations, locations, boxes, np.array([100, 100]), window=13)
+    assert found["hits"] == [0.0, 0.5]  # 16 pixels off is less than (13 + 20) / 2
+    assert found["distance"][1] == pytest.approx((16 + 29.5) / 2)
+    assert found["first_hit"] == 2 and found["never_hit"] == 0.5
+    assert found["border"] == 0.25
+    assert found["spread"] == pytest.approx((63.5 / 2 + 50 / 2) / 2 / 50)
+
+
+def test_a_worthless_gaze_a_collapsed_one_and_one_at_the_border_are_told():
+    found = {
+        "looks": {"trained": 4},
+        "worth": {"difference": 0.02, "interval": 0.01},
+        "gaze": {"deterministic": {"spread": 0.2, "border": 0.1}},
+    }
+    assert evaluate.warnings(found) == []
+    found["worth"]["difference"] = 0.01
+    found["gaze"]["deterministic"] = {"spread": 0.001, "border": 0.9}
+    worth, collapsed, border = evaluate.warnings(found)
+    assert "+1.00 ± 1.00 points" in worth and "collapsed" in collapsed and "border: 90%" in border
+    found["looks"]["trained"] = 1  # nowhere to look, so nothing to learn
+    assert len(evaluate.warnings(found)) == 2
 
 
 def test_a_folder_without_a_run_is_told(tmp_path):

@@ -18,6 +18,7 @@ ORDER = [
     "models",
     "plots",
     "accuracy",
+    "gaze",
     "evaluate",
     "signals",
     "callbacks",

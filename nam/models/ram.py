@@ -52,6 +52,8 @@ class RecurrentAttention(keras.Model):
         images: `(batch, height, width, channels)`, uint8 or float in [0, 1].
         training: Sample the gaze of `samples` copies (`True`), or start at the centre and follow the means (`False`).
         samples: Sample that many gazes per image although not training, as for a vote.
+        glimpses: Look that many times instead of T; the first looks are the same.
+        locations: A gaze to follow instead of the policy's, `(batch, looks, 2)` as `(x, y)` in [-1, 1]: one copy.
 
     Returns:
         A dict: `logits (batch, classes)` of the last look, `look_logits (batch, T, classes)`, `locations` and `means`
@@ -169,12 +171,18 @@ class RecurrentAttention(keras.Model):
             layer.build(hidden)
         self.built = True
 
-    def call(self, images, training=False, samples=None):
-        sampled = bool(training) or samples is not None
+    def call(self, images, training=False, samples=None, glimpses=None, locations=None):
+        if locations is not None and (samples or glimpses):
+            raise ValueError(
+                "locations fix the looks of one copy: leave samples and glimpses out. "
+                f"Received: samples={samples}, glimpses={glimpses}"
+            )
+        sampled = locations is None and (bool(training) or samples is not None)
         copies = (samples or self.samples) if sampled else 1
+        glimpses = (glimpses or self.glimpses) if locations is None else locations.shape[1]
         batch = ops.shape(images)[0]
         rows = batch * copies
-        view = self.sensor.prepare(images, reads=self.glimpses * copies)
+        view = self.sensor.prepare(images, reads=glimpses * copies)
         states = self.core.get_initial_state(batch_size=rows)
         if sampled and self.first_location == "random":
             location = keras.random.uniform((rows, 2), -1.0, 1.0, seed=self.seed_generator)
@@ -182,20 +190,22 @@ class RecurrentAttention(keras.Model):
             location = ops.zeros((rows, 2))
         mean, log_prob = location, ops.zeros_like(location[:, 0])
         looks, hidden = [], None
-        for look in range(self.glimpses):
-            if look:  # the location drawn after the last look is never looked at, so it is not drawn
+        for look in range(glimpses):
+            if locations is not None:
+                location = mean = locations[:, look]
+            elif look:  # the location drawn after the last look is never looked at, so it is not drawn
                 location, mean, log_prob = self.location_network(hidden, sample=sampled)
             patches = self.sensor.read(view, ops.reshape(location, (-1, copies, 2)))
             patches = ops.reshape(patches, (-1, *patches.shape[2:]))
             glimpse = self.glimpse_network(patches, location)
             hidden, states = self.core(glimpse, states)
             looks.append((hidden, location, mean, log_prob))
-        hiddens, locations, means, log_probs = (ops.stack(steps, axis=1) for steps in zip(*looks, strict=True))
+        hiddens, looked_at, means, log_probs = (ops.stack(steps, axis=1) for steps in zip(*looks, strict=True))
         look_logits = self.action_network(hiddens)
         outputs = {
             "logits": look_logits[:, -1],
             "look_logits": look_logits,
-            "locations": locations,
+            "locations": looked_at,
             "means": means,
             "log_probs": log_probs,
             # The baseline watches the core; it must not shape it.

@@ -53,6 +53,33 @@ def test_the_deterministic_gaze_starts_at_the_centre_and_follows_the_means(data)
     assert not np.array_equal(model(images, samples=1)["logits"][:, 0], outputs["logits"])
 
 
+def test_the_first_looks_of_a_longer_gaze_are_the_same(data):
+    model, images = RecurrentAttention(**SMALL), data[0]
+    for kwargs in ({}, {"samples": 2}):
+        found = []
+        for looks in (3, 6):
+            for generator in model.seed_generators:
+                generator.state.assign([7, 0])
+            found.append(model(images, glimpses=looks, **kwargs))
+        short, long = found
+        assert long["look_logits"].shape[-2] == 6
+        for name in ("look_logits", "locations", "log_probs", "baselines"):
+            axis = -2 if name in ("look_logits", "locations") else -1
+            first = np.take(np.asarray(long[name]), range(3), axis=axis)
+            np.testing.assert_allclose(first, short[name], atol=1e-5)
+
+
+def test_follows_a_given_gaze(data):
+    model, images = RecurrentAttention(**SMALL), data[0]
+    own = model(images, samples=1)
+    again = model(images, locations=own["locations"][:, 0])
+    np.testing.assert_allclose(again["look_logits"], own["look_logits"][:, 0], atol=1e-5)
+    np.testing.assert_array_equal(again["locations"], own["locations"][:, 0])
+    assert not np.asarray(again["log_probs"]).any()
+    elsewhere = model(images, locations=np.zeros((len(images), 5, 2), "float32"))
+    assert elsewhere["look_logits"].shape == (20, 5, 3) and not np.asarray(elsewhere["locations"]).any()
+
+
 def test_the_first_look_can_start_at_the_centre_in_training(data):
     model = RecurrentAttention(**SMALL, first_location="center")
     assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
