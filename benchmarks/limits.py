@@ -7,14 +7,13 @@ from typing import Literal
 
 import tyro
 
-from benchmarks.sides import Side
+from benchmarks.sides import ONE_COPY, Side
 from nam.config import Config
 
-ONE = {"samples": 1, "advantage": "learned", "distractors": 8}
 MEMORY = {
-    "60,000 images of 100×100, drawn in `fit`": ("memory_of_run", Config(**ONE)),
-    "60,000 images of 100×100, an array given to `fit`": ("memory_of_array", Config(**ONE)),
-    "canvas 800, batch 128": ("memory_of_run", Config(**ONE, canvas=800)),
+    "60,000 images of 100×100, drawn in `fit`": ("memory_of_run", ONE_COPY),
+    "60,000 images of 100×100, an array given to `fit`": ("memory_of_array", ONE_COPY),
+    "canvas 800, batch 128": ("memory_of_run", ONE_COPY.model_copy(update={"canvas": 800})),
 }
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from nam import command
 from nam.config import Config
 
+# The study's baseline with one copy; the same eight fragments on every canvas.
+ONE_COPY = Config(samples=1, advantage="learned", distractors=8)
 BURST = 0.5  # seconds that one timing takes, about
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.sides import Side, in_turns, ratio
+from benchmarks.sides import ONE_COPY, Side, in_turns, ratio
 from nam.config import Config
 
-ONE = {"samples": 1, "advantage": "learned"}
 CONFIGURATIONS = {
-    "100×100, 4 looks, one copy": Config(**ONE).resolved("digits"),
+    "100×100, 4 looks, one copy": ONE_COPY.resolved("digits"),
     "100×100, 4 looks, 4 copies": Config().resolved("digits"),
     "cluttered 60×60, 6 looks, 3 scales, 4 copies": Config(task="cluttered", glimpses=6, scales=3).resolved("digits"),
 }

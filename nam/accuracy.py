@@ -57,10 +57,10 @@ class Whole(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         images, _ = self.batches[index]
-        size = self.batches.config.batch_size
-        chosen = np.arange(size) % len(images)
-        images = images if len(images) == size else images[chosen]
-        return (images,) if self.more is None else ((images, self.more[index * size + chosen]),)
+        size, found = self.batches.config.batch_size, len(images)
+        more = () if self.more is None else (self.more[index * size :][:found],)
+        filled = (part if found == size else part[np.arange(size) % found] for part in (images, *more))
+        return (tuple(filled),) if more else tuple(filled)
 
 
 class Evaluator:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,9 +12,15 @@ from tests.small import SMALL, run
 
 
 @pytest.fixture(scope="module")
-def evaluated(finished):
+def folder(finished, tmp_path_factory):
+    """A copy of a small run's folder, which evaluations may write to."""
+    return shutil.copytree(finished[0], tmp_path_factory.mktemp("copy") / "run")
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished, folder):
     """A small run's result and its evaluation."""
-    folder, result = finished
+    _, result = finished
     evaluate.main([str(folder), "--votes", "10", "--seeds", "3"])
     return result, json.loads((folder / "evaluation.json").read_text())
 
@@ -51,8 +58,7 @@ def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
     assert worth["own"] > 0.15  # it has learned to read, though not where to look
 
 
-def test_one_seed_has_no_interval(finished, capsys):
-    folder, _ = finished
+def test_one_seed_has_no_interval(folder, capsys):
     evaluate.main([str(folder), "--split", "validation", "--votes", "1", "--seeds", "1"])
     assert "one sampled gaze, 1 seed |" in capsys.readouterr().out
     found = json.loads((folder / "evaluation.json").read_text())

@@ -140,25 +140,19 @@ class GlimpseSensor(keras.layers.Layer):
         return rows[..., 1:, :] - rows[..., :-1, :]
 
     def _read_windows(self, view: View, edges_x, edges_y):
-        b, (height, width) = self.bandwidth, view.size
+        b = self.bandwidth
         sums = []
         for factor, edge_x, edge_y in zip(self.scale_factors, edges_x, edges_y, strict=True):
             steps = ops.arange(b * factor, dtype="int32")
-            x, y = edge_x[..., :1] + steps, edge_y[..., :1] + steps
-            nearest_x, nearest_y = _clip(x, width - 1), _clip(y, height - 1)
-            levels = _levels(_take(view, nearest_y, nearest_x), view.white)
-            inside = (y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :]
-            levels = ops.where(inside[..., None], levels, 0)
-            cells = ops.reshape(levels, (-1, x.shape[1], b, factor, b, factor, view.pixels.shape[-1]))
+            levels, inside = _pixels(view, edge_y[..., :1] + steps, edge_x[..., :1] + steps)
+            levels = ops.where(inside, levels, 0)
+            cells = ops.reshape(levels, (-1, edge_x.shape[1], b, factor, b, factor, view.pixels.shape[-1]))
             sums.append(ops.sum(cells, axis=(3, 5)))
         return ops.stack(sums, axis=2)
 
     def _sample_pixels(self, view: View, edges_x, edges_y):
         x, y = (ops.stack(edges, axis=2)[..., :-1] for edges in (edges_x, edges_y))
-        height, width = view.size
-        nearest_x, nearest_y = _clip(x, width - 1), _clip(y, height - 1)
-        levels = _levels(_take(view, nearest_y, nearest_x), view.white)
-        inside = ((y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :])[..., None]
+        levels, inside = _pixels(view, y, x)
         noise = keras.random.uniform(ops.shape(levels), seed=self.seed_generator)
         return ops.where(inside, ops.cast(levels, "float32") / view.white, noise)
 
@@ -203,6 +197,14 @@ def _cumsum(levels, axis: int):
     first = ops.reshape(ops.arange(block, dtype="int32") == 0, (block, *[1] * len(after)))
     levels += ops.where(first, ops.cumsum(totals, axis=axis) - totals, 0)
     return ops.reshape(ops.cumsum(levels, axis=axis + 1), (-1, *before, blocks * block, *after))
+
+
+def _pixels(view: View, y, x):
+    """Levels of a batch of images at every pair of `y` and `x`, and which of them are inside; see `_take`."""
+    height, width = view.size
+    nearest_y, nearest_x = _clip(y, height - 1), _clip(x, width - 1)
+    inside = (y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :]
+    return _levels(_take(view, nearest_y, nearest_x), view.white), inside[..., None]
 
 
 def _take(view: View, y, x):

@@ -11,9 +11,3 @@ class Cost(NamedTuple):
     pixels_read: int  # values in the patches that reach the network
     pixels_touched: int  # pixels under the windows, those of every scale and look counted
     pixels: int  # of the whole image
-
-    def __str__(self) -> str:
-        return (
-            f"{self.parameters:,} parameters, {self.multiply_adds:,} multiply-adds per image; "
-            f"{self.pixels_read:,} pixels read, means of {self.pixels_touched:,}, from an image of {self.pixels:,}"
-        )
