@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nam import plots
+from nam import health, plots
 from nam.accuracy import Evaluator
 from nam.data.pipeline import Batches
 from nam.errors import UserError
@@ -77,6 +77,7 @@ class Epochs(keras.callbacks.Callback):
         logs["learning_rate"] = self.rates[epoch]
         logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
         found = self.evaluator(self.validation)
+        logs["seconds"] = time.perf_counter() - self.start
         self._check(found.loss)  # only here the weights of the epoch's last step are seen
         logs["val_accuracy"] = found.deterministic
         logs["val_sampled_accuracy"] = found.sampled
@@ -92,7 +93,10 @@ class Epochs(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """Writes each epoch's numbers, and now and then its gaze, to the event files."""
+    """Writes each epoch's numbers and health, and now and then its gaze, to the event files.
+
+    Tells if the location network gets no gradient although it should learn.
+    """
 
     def __init__(self, events: Events, validation: Batches, epochs: int):
         super().__init__()
@@ -100,6 +104,8 @@ class Record(keras.callbacks.Callback):
         self.validation = validation
         self.every = max(1, round(epochs / PICTURES))
         self.epochs = epochs
+        self.batch = validation.batch(0)  # the same in every epoch, so that its health can be compared
+        self.warned = False
 
     def on_epoch_end(self, epoch, logs=None):
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
@@ -109,6 +115,15 @@ class Record(keras.callbacks.Callback):
         if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
             figure = picture(self.model, self.validation)
             self.events.image("validation", "gaze", plots.pixels(figure), epoch)
+        found = health.of_training(self.model, self.batch)
+        self.events.scalars("validation", found, epoch)
+        if not self.warned and health.never_learns(self.model, found):
+            self.warned = True
+            print(
+                f"warning: the location network's gradient was 0 in epoch {epoch + 1}: it does not learn where to "
+                "look. A reinforce_weight of 0 does that, and so does a stopped gradient.",
+                flush=True,
+            )
         self.events.flush()
 
 
@@ -130,7 +145,6 @@ class Resume(keras.callbacks.Callback):
         self.monitor = monitor
         self.history: list[dict[str, float]] = []
         self.best_epoch: int | None = None
-        self.seconds = 0.0
         self._copy: keras.Model | None = None
 
     def restore(self, model: keras.Model) -> int:
@@ -150,19 +164,15 @@ class Resume(keras.callbacks.Callback):
             raise UserError(f"cannot resume from {path} ({error}): remove that file to start the run anew.") from None
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        self.history, self.best_epoch, self.seconds = meta["history"], meta["best_epoch"], meta["seconds"]
+        self.history, self.best_epoch = meta["history"], meta["best_epoch"]
         return len(self.history)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.append({name: float(value) for name, value in logs.items()})
         if self.best_epoch is None or logs[self.monitor] > self.history[self.best_epoch][self.monitor]:
             self.best_epoch = epoch
             self._save_model()
-        self.seconds += time.perf_counter() - self.start
-        meta = {"history": self.history, "best_epoch": self.best_epoch, "seconds": self.seconds}
+        meta = {"history": self.history, "best_epoch": self.best_epoch}
         arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_variables(self.model))}
         with replacing(self.run.path / STATE) as temporary, temporary.open("wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)

@@ -102,6 +102,9 @@ class Config(Values):
     reward: Literal["correct", "probability"] = Field(
         "probability", description="reward of a gaze: 1 for a right answer, or the probability given to the right class"
     )
+    loss_steps: Literal["last", "all"] = Field(
+        "last", description="looks whose answer is trained: the last, or all, so that a gaze may end early"
+    )
     first_location: Literal["random", "center"] = Field("random", description="where the first look goes in training")
     reinforce_weight: float = Field(1.0, ge=0, le=1000, description="weight of the REINFORCE part of the loss")
     baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")

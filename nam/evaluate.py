@@ -15,7 +15,6 @@ DESCRIPTION = (
     "where it looks, and what a look costs. Prints a table and leaves evaluation.json in the run's folder."
 )
 VOTES = 10  # sampled gazes of a vote, as in the published study
-BORDER = 0.98  # a location beyond it looks at the edge of the image
 COLLAPSED = 0.02  # spread of the means over images, in half-widths, under which all images get the same gaze
 
 
@@ -40,6 +39,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5) -> dict[str, Any]:
         What `evaluation.json` holds: see the sections of `table`. An interval is half the width of a 95 % interval:
         Student's over seeds (`None` for one seed), normal over images where two gazes are compared image by image.
     """
+    from nam import health
     from nam.accuracy import SEED
     from nam.gaze import Watcher
 
@@ -69,7 +69,9 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5) -> dict[str, Any]:
                 "own": right(sampled.probabilities[:, 0])[:, looks - 1],
                 "shuffled": right(watcher.follow(data, others))[:, -1],
                 "random": right(watcher.follow(data, anywhere))[:, -1],
-                "health": _health(sampled.locations[:, :, :looks], sampled.means[:, :, :looks], boxes, size, window),
+                "health": health.of_gaze(
+                    sampled.locations[:, :, :looks], sampled.means[:, :, :looks], boxes, size, window
+                ),
             }
         )
     seen = {name: np.array([seed[name] for seed in found]) for name in found[0] if name != "health"}
@@ -81,7 +83,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5) -> dict[str, Any]:
     classes = deterministic.probabilities.shape[-1]
     confusion = np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, deterministic.probabilities[:, looks - 1].argmax(-1)), 1)
-    gaze = _health(*(part[:, None, :looks] for part in deterministic[1:]), boxes, size, window)
+    gaze = health.of_gaze(*(part[:, None, :looks] for part in deterministic[1:]), boxes, size, window)
     return {
         "images": n,
         "votes": votes,
@@ -124,22 +126,6 @@ def _over_seeds(values) -> tuple[float, float | None]:
 
     n = len(values)
     return float(values.mean()), float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
-
-
-def _health(locations, means, boxes, size, window: int) -> dict[str, Any]:
-    """What `(n, copies, looks, 2)` locations and means tell of a gaze; `boxes (n, 4)` of the targets, pixels."""
-    boxes = boxes[:, None, None]
-    away = np.abs((locations + 1) / 2 * size - (boxes[..., :2] + boxes[..., 2:] / 2))
-    hits = (away < (window + boxes[..., 2:]) / 2).all(-1)
-    first = np.where(hits.any(-1), hits.argmax(-1) + 1, 0)
-    return {
-        "hits": hits.mean((0, 1)).tolist(),  # share of looks whose finest patch touches the target, per look
-        "distance": np.linalg.norm(away, axis=-1).mean((0, 1)).tolist(),  # of the target's centre, pixels, per look
-        "first_hit": float(first[first > 0].mean()) if first.any() else None,  # counted from 1, where there is one
-        "never_hit": float((first == 0).mean()),
-        "border": float((np.abs(locations) > BORDER).any(-1).mean()),
-        "spread": float(means[:, :, 1:].std(0).mean()) if means.shape[2] > 1 else None,  # over images, half-widths
-    }
 
 
 def warnings(found: dict[str, Any]) -> list[str]:

@@ -21,9 +21,9 @@ REWARDS = {"correct": correct, "probability": probability}
 
 
 def cross_entropy(labels, logits):
-    """−log p(label) of every copy, in nats: `(batch, copies)`."""
-    classes = logits.shape[-1]
-    one_hot = ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1, 1)), classes, dtype="float32")
+    """−log p(label), in nats: `(batch, …)` for logits `(batch, …, classes)`."""
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1, *[1] * (len(logits.shape) - 2)))
+    one_hot = ops.one_hot(labels, logits.shape[-1], dtype="float32")
     return -ops.sum(one_hot * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
 
 
@@ -36,10 +36,31 @@ def leave_one_out(rewards):
     return rewards - (ops.sum(rewards, axis=1, keepdims=True) - rewards) / others
 
 
-def hybrid(labels, outputs, reward="probability", advantage="leave-one-out", reinforce_weight=1.0, baseline_weight=1.0):
+def advantages(rewards, baselines, kind="leave-one-out"):
+    """Aₜ of the looks that the policy chose, t = 2 … T: `(batch, copies, T − 1)`, or 1 where all have the same.
+
+    Args:
+        rewards: `(batch, copies)`.
+        baselines: `(batch, copies, T)`, the reward expected after each look.
+        kind: `"learned"`: R − b(hₜ₋₁), or `"leave-one-out"`.
+    """
+    if kind == "learned":
+        return rewards[..., None] - ops.stop_gradient(baselines[..., :-1])
+    return leave_one_out(rewards)[..., None]
+
+
+def hybrid(
+    labels,
+    outputs,
+    reward="probability",
+    advantage="leave-one-out",
+    loss_steps="last",
+    reinforce_weight=1.0,
+    baseline_weight=1.0,
+):
     """The hybrid objective of Mnih et al. (2014), section 2.2, by named parts; their sum is what training lowers.
 
-        classification = −log p(label), after the last look
+        classification = −log p(label), after the last look, or its mean over all looks
         reinforce      = −w₁ · mean over looks t = 2 … T of log π(lₜ) · Aₜ,   Aₜ = R − b(hₜ₋₁)  or leave-one-out
         baseline       = w₂ · mean over looks of (R − b(hₜ))²
 
@@ -48,10 +69,12 @@ def hybrid(labels, outputs, reward="probability", advantage="leave-one-out", rei
 
     Args:
         labels: `(batch,)` integers, or `(batch, 1)`.
-        outputs: A `RecurrentAttention`'s with copies: `logits (batch, copies, classes)`, `log_probs` and `baselines`
-            `(batch, copies, looks)`, `log_probs[..., 0]` being 0.
-        reward: `"correct"` or `"probability"`.
-        advantage: `"learned"` (R − b) or `"leave-one-out"`.
+        outputs: A `RecurrentAttention`'s with copies: `logits (batch, copies, classes)`, `look_logits
+            (batch, copies, looks, classes)`, `log_probs` and `baselines` `(batch, copies, looks)`, `log_probs[..., 0]`
+            being 0.
+        reward: `"correct"` or `"probability"`, of the last look.
+        advantage: `"learned"` or `"leave-one-out"`, see `advantages`.
+        loss_steps: Looks whose answers are trained, `"last"` or `"all"`.
         reinforce_weight: w₁.
         baseline_weight: w₂.
 
@@ -60,15 +83,15 @@ def hybrid(labels, outputs, reward="probability", advantage="leave-one-out", rei
     """
     log_probs, baselines = outputs["log_probs"], outputs["baselines"]
     rewards = ops.stop_gradient(REWARDS[reward](labels, outputs["logits"]))
-    if advantage == "learned":
-        advantages = rewards[..., None] - ops.stop_gradient(baselines[..., :-1])
-    else:
-        advantages = leave_one_out(rewards)[..., None]
     decisions = max(log_probs.shape[-1] - 1, 1)
-    reinforce = -ops.sum(log_probs[..., 1:] * advantages, axis=-1) / decisions
+    reinforce = -ops.sum(log_probs[..., 1:] * advantages(rewards, baselines, advantage), axis=-1) / decisions
     baseline = ops.mean(ops.square(rewards[..., None] - baselines), axis=-1)
+    if loss_steps == "all":
+        classification = ops.mean(cross_entropy(labels, outputs["look_logits"]), axis=-1)
+    else:
+        classification = cross_entropy(labels, outputs["logits"])
     parts = {
-        "classification": cross_entropy(labels, outputs["logits"]),
+        "classification": classification,
         "reinforce": reinforce_weight * reinforce,
         "baseline": baseline_weight * baseline,
     }

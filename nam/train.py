@@ -118,11 +118,12 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         events.close()
 
     speeds = sorted(epoch["images_per_second"] for epoch in resume.history)
+    seconds = sum(epoch["seconds"] for epoch in resume.history)
     result = {
         **found,
         "epochs": config.epochs,
         "best_epoch": resume.best_epoch + 1,
-        "seconds": {"total": round(resume.seconds, 1), "per_epoch": round(resume.seconds / config.epochs, 2)},
+        "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / config.epochs, 2)},
         "images_per_second": round(speeds[len(speeds) // 2], 1),
         "parameters": model.count_params(),
         "dataset": {

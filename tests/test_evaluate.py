@@ -66,18 +66,6 @@ def test_one_seed_has_no_interval(folder, capsys):
     assert found["accuracy"]["sampled"] == found["accuracy"]["vote"] == found["worth"]["own"]
 
 
-def test_health_of_two_gazes_by_hand():
-    boxes = np.array([[10, 10, 20, 20], [60, 60, 20, 20]])  # centres (20, 20) and (70, 70) of a 100-pixel canvas
-    pixels = np.array([[[[50, 50], [36, 20]]], [[[20, 20], [99.5, 70]]]], float)  # one copy, two looks
-    locations = pixels / 50 - 1
-    found = evaluate._health(locations, locations, boxes, np.array([100, 100]), window=13)
-    assert found["hits"] == [0.0, 0.5]  # 16 pixels off is less than (13 + 20) / 2
-    assert found["distance"][1] == pytest.approx((16 + 29.5) / 2)
-    assert found["first_hit"] == 2 and found["never_hit"] == 0.5
-    assert found["border"] == 0.25
-    assert found["spread"] == pytest.approx((63.5 / 2 + 50 / 2) / 2 / 50)
-
-
 def test_a_worthless_gaze_a_collapsed_one_and_one_at_the_border_are_told():
     found = {
         "looks": {"trained": 4},

@@ -19,6 +19,7 @@ ORDER = [
     "plots",
     "accuracy",
     "gaze",
+    "health",
     "evaluate",
     "signals",
     "callbacks",

@@ -71,3 +71,12 @@ def test_the_policy_learns_from_rewards_that_are_constants():
     expected = -(p[:, None] - CASE["baselines"][0, :, :2]) / 4  # two copies, two decisions
     np.testing.assert_allclose(gradients["log_probs"][0, :, 1:], expected, rtol=1e-5)
     assert not gradients["log_probs"][0, :, 0].numpy().any()
+
+
+def test_every_look_can_be_trained_to_answer():
+    looks = np.array([[[[2.0, 0.0], [0.0, 1.0]]]], "float32")  # one image, one copy: right, then wrong
+    case = {**outputs(looks[:, :, -1], np.zeros((1, 1, 2)), np.zeros((1, 1, 2))), "look_logits": looks}
+    right, wrong = np.log(1 + np.exp(-2)), np.log(1 + np.exp(1))
+    for steps, expected in (("last", wrong), ("all", (right + wrong) / 2)):
+        parts, _ = losses.hybrid(LABELS, case, loss_steps=steps)
+        assert float(parts["classification"][0]) == pytest.approx(expected)

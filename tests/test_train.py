@@ -103,10 +103,14 @@ def test_events_hold_scalars_cards_pictures_and_hparams(finished):
         "reward",
         "learning_rate",
         "images_per_second",
+        "seconds",
     } <= set(train_values)
     assert all([step for step, _ in events] == [0, 1, 2] for events in train_values.values())
     validation, accumulator = scalars(folder / "validation")
     assert {"accuracy", "sampled_accuracy", "vote_accuracy", "loss"} <= set(validation)
+    assert {"gradient_norm/location_network", "policy/spread", "gaze/hits", "advantage_variance"} <= set(validation)
+    assert {"answer_entropy", "gradient_norm/core", "policy/mean_x"} <= set(validation)
+    assert all(value > 0 for _, value in validation["gradient_norm/location_network"])
     assert accumulator.Tags()["images"] == ["gaze"]
     own, accumulator = scalars(folder)
     assert own["test/deterministic"][0][1] == pytest.approx(result["test"]["deterministic"])

@@ -30,6 +30,6 @@ def load(path: Path) -> keras.Model:
 def _ram(config: Config, spec: Spec) -> RecurrentAttention:
     names = (
         "glimpses bandwidth scales scale_factors padding retina std policy core hidden samples "
-        "reward advantage first_location reinforce_weight baseline_weight initializer seed"
+        "reward advantage loss_steps first_location reinforce_weight baseline_weight initializer seed"
     )
     return RecurrentAttention(classes=len(spec.classes), **{name: getattr(config, name) for name in names.split()})

@@ -40,6 +40,7 @@ class RecurrentAttention(keras.Model):
         samples: Monte-Carlo copies of each image in training, each with its own gaze.
         reward: `"correct"` or `"probability"`, see `nam.losses`.
         advantage: `"learned"` baseline or `"leave-one-out"`; the latter needs two samples.
+        loss_steps: Looks whose answers are trained: `"last"`, or `"all"`, so that a gaze may end early.
         first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes.
         reinforce_weight: Weight of the REINFORCE part.
         baseline_weight: Weight of the baseline part.
@@ -80,6 +81,7 @@ class RecurrentAttention(keras.Model):
         samples: int = 4,
         reward: str = "probability",
         advantage: str = "leave-one-out",
+        loss_steps: str = "last",
         first_location: str = "random",
         reinforce_weight: float = 1.0,
         baseline_weight: float = 1.0,
@@ -94,6 +96,7 @@ class RecurrentAttention(keras.Model):
         _one_of("core", core, ("lstm", "rnn"))
         _one_of("reward", reward, losses.REWARDS)
         _one_of("advantage", advantage, ("learned", "leave-one-out"))
+        _one_of("loss_steps", loss_steps, ("last", "all"))
         _one_of("first_location", first_location, ("random", "center"))
         if glimpses < 1 or samples < 1:
             raise ValueError(
@@ -116,6 +119,7 @@ class RecurrentAttention(keras.Model):
             "samples": samples,
             "reward": reward,
             "advantage": advantage,
+            "loss_steps": loss_steps,
             "first_location": first_location,
             "reinforce_weight": reinforce_weight,
             "baseline_weight": baseline_weight,
@@ -128,6 +132,7 @@ class RecurrentAttention(keras.Model):
         self.objective = {
             "reward": reward,
             "advantage": advantage,
+            "loss_steps": loss_steps,
             "reinforce_weight": reinforce_weight,
             "baseline_weight": baseline_weight,
         }
@@ -278,6 +283,33 @@ class RecurrentAttention(keras.Model):
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
             self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
             return self.compute_metrics(x, y, outputs, sample_weight=sample_weight)
+
+    def trace(self, images, labels):
+        """Outputs of a training pass, and the gradient of its loss for each trainable variable.
+
+        Not compiled, nothing changed but the state of the random generators: to see how training goes.
+        """
+
+        def run():
+            outputs = self(images, training=True)
+            parts, _ = losses.hybrid(labels, outputs, **self.objective)
+            return sum(ops.mean(part) for part in parts.values()), outputs
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                loss, outputs = run()
+            return outputs, tape.gradient(loss, self.trainable_variables)
+        import jax
+
+        def stateless(values):
+            with keras.StatelessScope(zip(self.trainable_variables, values, strict=True)):
+                return run()
+
+        values = [variable.value for variable in self.trainable_variables]
+        gradients, outputs = jax.grad(stateless, has_aux=True)(values)
+        return outputs, gradients
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Compiled metrics see the logits of the last look, each copy as an example of its own."""
