@@ -4,21 +4,22 @@ import json
 import math
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from nam import health, plots
+from nam import health, pictures, plots
 from nam.accuracy import Evaluator
 from nam.data.pipeline import Batches
 from nam.errors import UserError
 from nam.events import Events
+from nam.gaze import Viewer
 from nam.runs import MODEL, Run, replacing
 from nam.signals import Signals
 
 STATE = "state.npz"
-PICTURED = 8  # validation images shown with their gaze
 PICTURES = 10  # times per run that they are shown, at most
 AHEAD = 2  # steps that are begun before the loss of the first is looked at
 
@@ -98,13 +99,14 @@ class Record(keras.callbacks.Callback):
     Tells if the location network gets no gradient although it should learn.
     """
 
-    def __init__(self, events: Events, validation: Batches, epochs: int):
+    def __init__(self, events: Events, validation: Batches, epochs: int, classes: Sequence[str]):
         super().__init__()
         self.events = events
-        self.validation = validation
+        self.classes = classes
         self.every = max(1, round(epochs / PICTURES))
         self.epochs = epochs
         self.batch = validation.batch(0)  # the same in every epoch, so that its health can be compared
+        self.viewer: Viewer | None = None
         self.warned = False
 
     def on_epoch_end(self, epoch, logs=None):
@@ -113,7 +115,8 @@ class Record(keras.callbacks.Callback):
         self.events.scalars("train", train, epoch)
         self.events.scalars("validation", validation, epoch)
         if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            figure = picture(self.model, self.validation)
+            self.viewer = self.viewer or Viewer(self.model)
+            figure = pictures.gaze(self.viewer, self.batch, self.classes)
             self.events.image("validation", "gaze", plots.pixels(figure), epoch)
         found = health.of_training(self.model, self.batch)
         self.events.scalars("validation", found, epoch)
@@ -205,17 +208,6 @@ class Obey(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.signals.check()
-
-
-def picture(model: keras.Model, validation: Batches):
-    """The gaze of the deterministic policy on a few validation images, as a Figure."""
-    batch = validation.batch(0)
-    images, labels = batch.images[:PICTURED], batch.labels[:PICTURED]
-    outputs = model(images, training=False)
-    answers = np.argmax(keras.ops.convert_to_numpy(outputs["logits"]), axis=-1)
-    titles = [f"{label}, read as {answer}" for label, answer in zip(labels, answers, strict=True)]
-    locations = keras.ops.convert_to_numpy(outputs["locations"])
-    return plots.gaze(images, locations, model.sensor.bandwidth * model.sensor.scale_factors[0], titles)
 
 
 def _variables(model: keras.Model) -> list[Any]:

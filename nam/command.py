@@ -35,7 +35,7 @@ def parse(argv: Sequence[str], prog: str, description: str) -> tuple[Config, Exe
 def options(model: type[V], argv: Sequence[str], prog: str, description: str, default: V | None = None) -> V:
     """The `model` that `argv` asks for: a flag per field. `--help` prints them all and exits.
 
-    A field without a default is given without its flag, before all flags.
+    A field without a default is given without its flag, before all flags; the last of them may take several words.
 
     Raises:
         UserError: For an unknown flag or a value that a field cannot take.
@@ -68,6 +68,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     sys.exit(status)
 
 
@@ -107,11 +110,15 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
             words[name] = [value] if value else []
         elif word != "-h":
             if name is None and positional:
-                words[positional.pop(0)] = [word]
+                several = len(positional) == 1 and "tuple" in str(model.model_fields[positional[0]].annotation)
+                words.setdefault(positional[0], []).append(word)
+                if not several:
+                    positional.pop(0)
             elif name is None:
                 raise UserError(f"unexpected word '{word}': every value follows its flag, as in --glimpses 8.")
             else:
                 words[name].append(word)
+    positional = [field for field in positional if field not in words]
     if positional and "help" not in words and "-h" not in argv:
         raise UserError(f"{positional[0].upper()} is missing: give it first, before any flag.")
     return words

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
@@ -19,6 +20,16 @@ METRICS = {
     ("", "test/vote"): "test vote",
     ("train", "images_per_second"): "images/s",
 }
+
+
+def history(run: Run) -> dict[str, list[float]]:
+    """A run's numbers by name, a value per epoch, as its event files hold them; those of validation are `val_…`."""
+    found = {}
+    for group, prefix in (("train", ""), ("validation", "val_")):
+        accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
+        for tag in accumulator.Tags()["scalars"]:
+            found[prefix + tag] = [event.value for event in accumulator.Scalars(tag)]
+    return found
 
 
 class Events:

@@ -1,4 +1,4 @@
-"""Gazes of a model on a split: its own recorded, any other followed."""
+"""Gazes of a model on a split: its own recorded, any other followed, and what is read from them."""
 
 import time
 from typing import NamedTuple
@@ -24,33 +24,33 @@ class Watcher:
 
     Args:
         model: A `RecurrentAttention`.
+        looks: Looks per gaze, which may be more than the model was trained for. `None`: as many.
         votes: Sampled gazes per image.
-        looks: Looks per gaze, which may be more than the model was trained for.
     """
 
-    def __init__(self, model, votes: int, looks: int):
+    def __init__(self, model, looks: int | None = None, votes: int = 1):
         self.model = model
-        self._own = _Own(model, votes, looks)
+        self._deterministic = _Own(model, looks)
+        self._sampled = _Own(model, looks, votes)
         self._led = _Led(model)
+        for recorder in (self._deterministic, self._sampled, self._led):
+            recorder.compile(jit_compile=True)
 
-    def watch(self, batches: Batches, seed: int) -> tuple[Gazes, Gazes]:
-        """The deterministic and the sampled gazes on all images, drawn from `seed`."""
-        with draws_from(self.model, seed):
-            found = self._own.predict(Whole(batches), verbose=0)
-        deterministic, sampled = (
-            Gazes(*(found[f"{kind} {name}"][: batches.size] for name in Gazes._fields))
-            for kind in ("deterministic", "sampled")
-        )
-        return deterministic, sampled
+    def watch(self, batches: Batches) -> Gazes:
+        """The deterministic gaze on all images."""
+        return self._record(self._deterministic, batches, SEED)
+
+    def sample(self, batches: Batches, seed: int = SEED) -> Gazes:
+        """`votes` sampled gazes on all images, drawn from `seed`."""
+        return self._record(self._sampled, batches, seed)
 
     def follow(self, batches: Batches, locations: np.ndarray) -> np.ndarray:
         """Class probabilities `(n, looks, classes)` after each look at `locations (n, looks, 2)`."""
         with draws_from(self.model, SEED):  # of the noise that some sensors see
             return self._led.predict(Whole(batches, locations.astype("float32")), verbose=0)[: batches.size]
 
-    def milliseconds(self, batches: Batches, size: int) -> float:
-        """Milliseconds per image of the model's `predict_on_batch` with `size` images: the median of ten."""
-        images = batches.batch(0).images
+    def milliseconds(self, images: np.ndarray, size: int) -> float:
+        """Milliseconds per image of the model's `predict_on_batch` with `size` of the images: the median of ten."""
         images = images[np.arange(size) % len(images)]
         times = []
         for _ in range(11):
@@ -59,21 +59,82 @@ class Watcher:
             times.append(time.perf_counter() - begun)
         return round(1e3 * float(np.median(times[1:])) / size, 4)
 
+    def _record(self, recorder, batches: Batches, seed: int) -> Gazes:
+        with draws_from(self.model, seed):
+            found = recorder.predict(Whole(batches), verbose=0)
+        return Gazes(*(found[name][: batches.size] for name in Gazes._fields))
+
+
+class Seen(NamedTuple):
+    """A deterministic gaze, and what it saw."""
+
+    probabilities: np.ndarray  # (n, looks, classes)
+    locations: np.ndarray  # (n, looks, 2), (x, y) in [-1, 1]
+    patches: np.ndarray  # (n, looks, scales, bandwidth, bandwidth, channels) in [0, 1]
+
+
+class Viewer:
+    """Looks at a few images, one by one, so that none depends on the others; compiled once for each size of image."""
+
+    def __init__(self, model):
+        self.model = model
+        self._seeing = _Seeing(model)
+        self._seeing.compile(jit_compile=False)  # few images do not pay for XLA
+
+    def __call__(self, images: np.ndarray) -> Seen:
+        """What is seen of `images (n, height, width, channels)`."""
+        found = []
+        for image in images:
+            with draws_from(self.model, SEED):
+                found.append(self._seeing.predict_on_batch(image[None]))
+        return Seen(*(np.concatenate([one[name] for one in found]) for name in Seen._fields))
+
+
+def answer(outputs) -> Gazes:
+    """The gazes in what a `RecurrentAttention` returns, as tensors."""
+    return Gazes(ops.softmax(outputs["look_logits"]), outputs["locations"], outputs["means"])
+
+
+def looks_taken(probabilities: np.ndarray, confidence: float) -> np.ndarray:
+    """Looks `(…)` that a gaze takes which ends as soon as a class is more probable than `confidence`, else all.
+
+    `probabilities` is `(…, looks, classes)`. No probability is above 1, so a confidence of 1 takes all looks.
+    """
+    sure = probabilities.max(-1) > confidence
+    return np.where(sure.any(-1), sure.argmax(-1) + 1, sure.shape[-1])
+
+
+def heat_map(locations: np.ndarray, cells: int = 25) -> np.ndarray:
+    """Looks per image in each of `cells` × `cells` parts of the image, rows from the top; its sum is their number.
+
+    `locations` is `(n, looks, 2)` as `(x, y)` in [-1, 1].
+    """
+    column, row = np.minimum((locations.reshape(-1, 2).T + 1) / 2 * cells, cells - 1).astype(int)
+    return np.bincount(row * cells + column, minlength=cells**2).reshape(cells, cells) / len(locations)
+
 
 class _Own(keras.Model):
-    def __init__(self, model, votes: int, looks: int):
+    def __init__(self, model, looks: int | None, samples: int | None = None):
         super().__init__(autocast=False, name="own_gaze")
         self.model = model
-        self.votes = votes
         self.looks = looks
+        self.samples = samples
 
     def call(self, images):
-        found = {}
-        for kind, samples in (("deterministic", None), ("sampled", self.votes)):
-            outputs = self.model(images, samples=samples, glimpses=self.looks)
-            gazes = Gazes(ops.softmax(outputs["look_logits"]), outputs["locations"], outputs["means"])
-            found |= {f"{kind} {name}": value for name, value in gazes._asdict().items()}
-        return found
+        return answer(self.model(images, samples=self.samples, glimpses=self.looks))._asdict()
+
+
+class _Seeing(keras.Model):
+    def __init__(self, model):
+        super().__init__(autocast=False, name="seeing_gaze")
+        self.model = model
+
+    def call(self, images):
+        sensor, gazes = self.model.sensor, answer(self.model(images))
+        patches = sensor.read(sensor.prepare(images), gazes.locations)
+        patches = ops.reshape(patches, (*patches.shape[:-1], sensor.scales, -1))
+        patches = ops.transpose(patches, (0, 1, 4, 2, 3, 5))
+        return Seen(gazes.probabilities, gazes.locations, patches)._asdict()
 
 
 class _Led(keras.Model):
@@ -83,4 +144,4 @@ class _Led(keras.Model):
 
     def call(self, inputs):
         images, locations = inputs
-        return ops.softmax(self.model(images, locations=locations)["look_logits"])
+        return answer(self.model(images, locations=locations)).probabilities

@@ -50,9 +50,8 @@ def of_training(model, batch: Batch) -> dict[str, float]:
     advantages = losses.advantages(rewards, outputs["baselines"], model.objective["advantage"])
     log_p = ops.log_softmax(outputs["logits"])
     locations, means = (ops.convert_to_numpy(outputs[name]) for name in ("locations", "means"))
-    window = model.sensor.bandwidth * model.sensor.scale_factors[0]
     height, width = batch.images.shape[1:3]
-    gaze = of_gaze(locations, means, batch.boxes, (width, height), window)
+    gaze = of_gaze(locations, means, batch.boxes, (width, height), model.sensor.window)
     squares = dict.fromkeys(SUBNETWORKS, 0.0)
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         name = next(part for part in variable.path.split("/") if part in squares)

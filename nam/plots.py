@@ -1,12 +1,17 @@
 """Pictures: data in, a matplotlib Figure out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
+
+KINDS = {"deterministic": "deterministic", "sampled": "one sampled gaze", "vote": "vote"}
 
 
 def gaze(images, locations, window: int, titles: Sequence[str] = ()) -> Figure:
@@ -18,38 +23,159 @@ def gaze(images, locations, window: int, titles: Sequence[str] = ()) -> Figure:
         window: Side of the finest patch, pixels.
         titles: One per image.
     """
-    n, height, width, channels = images.shape
-    looks = locations.shape[1]
-    colors = colormaps["plasma"](np.linspace(0.25, 0.95, looks))
-    columns = min(n, 4)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(3.0 * columns, 3.25 * rows), layout="constrained")
-    axes = np.ravel(figure.subplots(rows, columns))
-    for i, axis in enumerate(axes):
-        axis.set_axis_off()
-        if i >= n:
-            continue
-        image = images[i]
-        axis.imshow(
-            image if channels == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0)
-        )
-        centers = (locations[i] + 1) / 2 * [width, height]
-        axis.plot(*centers.T, color="white", linewidth=1, alpha=0.6)
-        for look, (x, y) in enumerate(centers):
-            corner = np.floor([x - window / 2 + 0.5, y - window / 2 + 0.5])  # whole pixels, as the sensor reads
-            axis.add_patch(Rectangle(corner, window, window, fill=False, color=colors[look], linewidth=1.5))
-            axis.text(
-                *corner,
-                str(look + 1),
-                color="black",
-                fontsize=7,
-                va="bottom",
-                bbox={"facecolor": colors[look], "pad": 1, "linewidth": 0},
-            )
-        axis.set_xlim(-0.5, width + 0.5)
-        axis.set_ylim(height + 0.5, -0.5)
+    figure, axes = _grid(len(images), columns=4, side=3.0, title=0.25)
+    for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
+        _show(axis, image)
+        _path(axis, image, locations[i], window)
         if i < len(titles):
             axis.set_title(titles[i], fontsize=10)
+    return figure
+
+
+def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[str] = ()) -> Figure:
+    """One image, a column for every look: where it went, what is known by then, and its patches, fine to coarse.
+
+    Args:
+        image: `(height, width, channels)` uint8.
+        locations: `(looks, 2)` as `(x, y)` in [-1, 1].
+        patches: `(looks, scales, bandwidth, bandwidth, channels)` in [0, 1].
+        factors: Pixels of the image per pixel of the patch, of each scale.
+        titles: One per look.
+    """
+    looks, scales, bandwidth = patches.shape[:3]
+    figure = Figure(figsize=(0.5 + 1.5 * looks, 1.55 * (2 + scales)), layout="constrained")
+    axes = figure.subplots(2 + scales, looks, squeeze=False)
+    names = ["where it looks", "known by now"]
+    names += [f"{bandwidth * f} pixels" + (f", {f}:1" if f > 1 else "") for f in factors]
+    for look in range(looks):
+        _show(axes[0, look], image)
+        _path(axes[0, look], image, locations[: look + 1], bandwidth * factors[0], looks, boxes=1)
+        for f in factors[1:]:
+            corner = _corner(image, locations[look], bandwidth * f)
+            box = Rectangle(corner, bandwidth * f, bandwidth * f, fill=False, color="white", linewidth=0.6, alpha=0.7)
+            axes[0, look].add_patch(box)
+        _show(axes[1, look], known(image.shape, locations[: look + 1], patches[: look + 1], factors))
+        for scale in range(scales):
+            _show(axes[2 + scale, look], _bytes(patches[look, scale]))
+        if look < len(titles):
+            axes[0, look].set_title(titles[look], fontsize=9)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        # A switched-off axis has no label.
+        axis.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=8, transform=axis.transAxes)
+    return figure
+
+
+def known(shape: tuple[int, ...], locations, patches, factors: Sequence[int]) -> np.ndarray:
+    """What some looks tell of an image of that shape, uint8: coarse patches under fine ones, black where none reached.
+
+    Arguments as of `retina`.
+    """
+    looks, scales, bandwidth = patches.shape[:3]
+    margin = bandwidth * factors[-1]  # a patch reaches at most so far beyond the image
+    canvas = np.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin, shape[2]), "uint8")
+    for scale in reversed(range(scales)):
+        for look in range(looks):
+            block = _bytes(patches[look, scale]).repeat(factors[scale], 0).repeat(factors[scale], 1)
+            x, y = _corner(canvas[: shape[0], : shape[1]], locations[look], len(block)).astype(int) + margin
+            canvas[y : y + len(block), x : x + len(block)] = block
+    return canvas[margin : margin + shape[0], margin : margin + shape[1]]
+
+
+def frames(image, locations, patches, factors: Sequence[int], titles: Sequence[str] = ()) -> list[Figure]:
+    """The gaze at one image as the pictures of a film, one per look: the way so far, and what is known by then.
+
+    Arguments as of `retina`.
+    """
+    looks, _, bandwidth = patches.shape[:3]
+    film = []
+    for look in range(1, looks + 1):
+        figure, axes = _grid(2, columns=2, side=4.0, title=0.4)
+        _show(axes[0], image)
+        _path(axes[0], image, locations[:look], bandwidth * factors[0], looks)
+        _show(axes[1], known(image.shape, locations[:look], patches[:look], factors))
+        axes[0].set_title(f"look {look} of {looks}", fontsize=11)
+        axes[1].set_title(titles[look - 1] if titles else "known by now", fontsize=11)
+        film.append(figure)
+    return film
+
+
+def heat(groups: Sequence[Mapping[str, np.ndarray]], label: str = "") -> Figure:
+    """Heat maps by title, a row (or more) for each group of them, each in its own colours.
+
+    Args:
+        groups: Maps `(rows, columns)`, looks per image in each part of the image.
+        label: Of the whole.
+    """
+    columns = min(max(map(len, groups)), 10)
+    rows = [list(maps.items())[i : i + columns] for maps in groups for i in range(0, len(maps), columns)]
+    figure = Figure(figsize=(1.5 * columns, 0.4 + 1.75 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, maps in zip(axes, rows, strict=True):
+        for axis in line:
+            axis.set_axis_off()
+        for axis, (title, values) in zip(line, maps, strict=False):
+            # The first look, always at one place, would leave all others dark.
+            axis.imshow(values, cmap="inferno", vmin=0, vmax=np.percentile(values[values > 0], 99))
+            axis.set_title(title, fontsize=9)
+    figure.suptitle(label, fontsize=11)
+    return figure
+
+
+def accuracy(found: Mapping[str, Any]) -> Figure:
+    """Accuracy after each look, by number of votes, and of gazes that end early, from what `evaluate` found."""
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    by_look, by_votes, by_exit = figure.subplots(1, 3)
+    looks, trained = found["looks"], found["looks"]["trained"]
+    for kind, name in KINDS.items():
+        name += f" of {found['votes']}" if kind == "vote" else ""
+        by_look.plot(range(1, len(looks[kind]) + 1), 100 * np.array(looks[kind]), marker=".", label=name)
+    by_look.axvline(trained, color="grey", linestyle=":", label="looks it was trained for")
+    by_look.set(xlabel="look", ylabel="accuracy, %", title="after each look")
+    by_look.legend(fontsize=8)
+    by_votes.plot(range(1, found["votes"] + 1), 100 * np.array(found["vote_curve"]), marker=".")
+    by_votes.set(xlabel="sampled gazes in the vote", ylabel="accuracy, %", title="vote")
+    exits = found["early_exit"]
+    by_exit.plot([e["looks"] for e in exits], [100 * e["accuracy"] for e in exits], marker=".")
+    told = -np.inf
+    for e in exits:
+        if e["looks"] - told > 0.08 * trained:  # else their texts would overlap
+            told = e["looks"]
+            by_exit.annotate(f"{e['confidence']:g}", (told, 100 * e["accuracy"]), fontsize=8, xytext=(3, -9),
+                             textcoords="offset points")  # fmt: skip
+    by_exit.set(xlabel="looks per image", ylabel="accuracy, %", title="ended at a confidence of …")
+    for axis in (by_look, by_votes, by_exit):
+        axis.grid(alpha=0.3)
+        axis.locator_params(axis="x", integer=True)
+    return figure
+
+
+def curves(history: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracy and loss against epochs and against minutes.
+
+    Args:
+        history: By name, a value per epoch: `seconds`, and of `accuracy`, `loss`, `val_accuracy`,
+            `val_sampled_accuracy`, `val_vote_accuracy`, `val_loss` what there is.
+    """
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col", sharey="row")
+    epochs = np.arange(1, len(history["seconds"]) + 1)
+    minutes = np.cumsum(history["seconds"]) / 60
+    panels = (
+        ("accuracy, %", 100, {"accuracy": "training, sampled", "val_accuracy": "validation, deterministic",
+                              "val_sampled_accuracy": "validation, sampled", "val_vote_accuracy": "validation, vote"}),
+        ("loss", 1, {"loss": "training (all parts)", "val_loss": "validation (classification)"}),
+    )  # fmt: skip
+    for row, (label, unit, names) in zip(axes, panels, strict=True):
+        for axis, x in zip(row, (epochs, minutes), strict=True):
+            for tag, name in names.items():
+                if tag in history:
+                    axis.plot(x, unit * np.array(history[tag]), marker=".", label=name)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel(label)
+        row[0].legend(fontsize=8)
+    axes[1, 0].set_xlabel("epoch")
+    axes[1, 0].locator_params(axis="x", integer=True)
+    axes[1, 1].set_xlabel("minutes")
     return figure
 
 
@@ -59,3 +185,52 @@ def pixels(figure: Figure, dpi: int = 80) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def animate(film: Sequence[Figure], path: Path) -> None:
+    """Writes the figures as a GIF that repeats: 0.8 seconds each, 3 the last."""
+    first, *others = [Image.fromarray(pixels(figure)) for figure in film]
+    first.save(path, "GIF", save_all=True, append_images=others, loop=0, duration=[800] * len(others) + [3000])
+
+
+def _grid(n: int, columns: int, side: float, title: float):
+    """A figure of `n` squares of `side` inches, with room for titles."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(side * columns, (side + title) * rows), layout="constrained")
+    axes = np.ravel(figure.subplots(rows, columns))
+    for axis in axes:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def _show(axis, image) -> None:
+    height, width, channels = image.shape
+    axis.set_axis_off()
+    image = image if channels == 3 else image[..., 0]
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    axis.set_xlim(-0.5, width + 0.5)
+    axis.set_ylim(height + 0.5, -0.5)
+
+
+def _path(axis, image, locations, window: int, looks: int | None = None, boxes: int | None = None) -> None:
+    """The first looks of `looks` (default: all of them), the last `boxes` (default: all) as numbered boxes."""
+    height, width, _ = image.shape
+    colors = colormaps["plasma"](np.linspace(0.25, 0.95, looks or len(locations)))
+    axis.plot(*((locations + 1) / 2 * [width, height]).T, color="white", linewidth=1, alpha=0.6)
+    for look in range(len(locations))[-(boxes or len(locations)) :]:
+        corner = _corner(image, locations[look], window)
+        axis.add_patch(Rectangle(corner, window, window, fill=False, color=colors[look], linewidth=1.5))
+        label = {"facecolor": colors[look], "pad": 1, "linewidth": 0}
+        dark = np.dot(colors[look, :3], (0.3, 0.6, 0.1)) < 0.5
+        axis.text(*corner, str(look + 1), color="white" if dark else "black", fontsize=7, va="bottom", bbox=label)
+
+
+def _corner(image, location, side: int) -> np.ndarray:
+    """Upper left corner of a window, whole pixels, as the sensor reads it."""
+    height, width = image.shape[:2]
+    return np.floor((np.asarray(location) + 1) / 2 * [width, height] - side / 2 + 0.5)
+
+
+def _bytes(patch) -> np.ndarray:
+    return np.rint(255 * np.asarray(patch, "float64")).astype("uint8")

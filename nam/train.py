@@ -10,7 +10,8 @@ from typing import Any
 from nam import command
 from nam.config import Config, Execution
 from nam.errors import UserError
-from nam.evaluate import VOTES, line
+from nam.evaluate import VOTES
+from nam.scorecard import line
 from nam.signals import Signals, Stopped
 
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
@@ -92,7 +93,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
                         learning_rates(config),
                         Evaluator(model, config.samples, jit),
                     ),
-                    callbacks.Record(events, splits.validation, config.epochs),
+                    callbacks.Record(events, splits.validation, config.epochs, splits.spec.classes),
                     resume,
                     callbacks.Obey(signals),
                 ],
@@ -130,6 +131,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             "name": config.dataset,
             "task": config.task,
             **{name: getattr(splits, name).size for name in ("train", "validation", "test")},
+            "classes": splits.spec.classes,
             "substituted": substituted,
         },
     }

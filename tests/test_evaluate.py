@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import data, evaluate, models
-from nam.config import Config
+from nam import data, evaluate, models, scorecard, train
+from nam.config import Config, Execution
 from nam.errors import UserError
 from nam.runs import MODEL
 from tests.small import SMALL, run
@@ -21,7 +22,7 @@ def folder(finished, tmp_path_factory):
 def evaluated(finished, folder):
     """A small run's result and its evaluation."""
     _, result = finished
-    evaluate.main([str(folder), "--votes", "10", "--seeds", "3"])
+    evaluate.main([str(folder), "--votes", "10", "--seeds", "3", "--plots", "--exit-confidence", "0.15"])
     return result, json.loads((folder / "evaluation.json").read_text())
 
 
@@ -48,6 +49,22 @@ def test_the_kinds_of_accuracy_agree_with_each_other(evaluated):
     assert np.trace(confusion) / found["images"] == pytest.approx(accuracy["deterministic"])
 
 
+def test_pictures_lie_in_the_folder_and_in_tensorboard(evaluated, folder):
+    names = {"accuracy", "curves", "gaze", "heat", "retina"}
+    assert {path.name for path in (folder / "plots").iterdir()} == {f"{name}.png" for name in names}
+    tags = EventAccumulator(str(folder)).Reload().Tags()
+    assert set(tags["images"]) == {f"evaluation/{name}" for name in names}
+    assert "evaluation/test/text_summary" in tags["tensors"]
+
+
+def test_the_table_holds_what_was_found(evaluated):
+    _, found = evaluated
+    text = scorecard.table(found, [f"digit {i}" for i in range(10)])
+    assert f"| deterministic gaze | {found['accuracy']['deterministic']:.2%} |" in text
+    assert "| **0.15** |" in text and "| digit 9 |" in text
+    assert "taught to answer after the last look only" in text
+
+
 def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
     run(tmp_path, policy="frozen", execution={"no_test": True})
     folder = tmp_path / "runs" / "run"
@@ -56,6 +73,26 @@ def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
     worth = found["worth"]
     assert abs(worth["difference"]) <= 1.5 * worth["interval"] < 0.03
     assert worth["own"] > 0.15  # it has learned to read, though not where to look
+
+
+def test_a_gaze_that_never_ends_early_is_the_whole_gaze(evaluated):
+    _, found = evaluated
+    exits = found["early_exit"]
+    assert exits[-1] == {"confidence": 1.0, "looks": SMALL["glimpses"], "accuracy": found["accuracy"]["deterministic"]}
+    assert [e["looks"] for e in exits] == sorted(e["looks"] for e in exits) and exits[0]["looks"] < exits[-1]["looks"]
+
+
+def test_where_only_the_digit_tells_the_oracle_beats_the_learned_gaze_and_that_a_random_one(tmp_path):
+    # One small patch on a large canvas: what is not looked at is not seen at all.
+    config = Config(
+        dataset="digits", task="translated", canvas=80, scales=1, bandwidth=20, std=0.15, hidden=64, batch_size=64,
+        learning_rate=3e-3, epochs=20,
+    )  # fmt: skip
+    train.train(config, Execution(logs=str(tmp_path), name="toy", no_test=True))
+    model = models.load(tmp_path / "runs" / "toy" / MODEL)
+    worth = evaluate.evaluate(model, data.load(config.resolved("digits")).test, votes=1, seeds=2)["worth"]
+    assert worth["oracle"] > worth["own"] + 0.05 > worth["random"] + 0.15
+    assert worth["difference"] > 3 * worth["interval"]
 
 
 def test_one_seed_has_no_interval(folder, capsys):
@@ -72,13 +109,13 @@ def test_a_worthless_gaze_a_collapsed_one_and_one_at_the_border_are_told():
         "worth": {"difference": 0.02, "interval": 0.01},
         "gaze": {"deterministic": {"spread": 0.2, "border": 0.1}},
     }
-    assert evaluate.warnings(found) == []
+    assert scorecard.warnings(found) == []
     found["worth"]["difference"] = 0.01
     found["gaze"]["deterministic"] = {"spread": 0.001, "border": 0.9}
-    worth, collapsed, border = evaluate.warnings(found)
+    worth, collapsed, border = scorecard.warnings(found)
     assert "+1.00 ± 1.00 points" in worth and "collapsed" in collapsed and "border: 90%" in border
     found["looks"]["trained"] = 1  # nowhere to look, so nothing to learn
-    assert len(evaluate.warnings(found)) == 2
+    assert len(scorecard.warnings(found)) == 2
 
 
 def test_a_folder_without_a_run_is_told(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,31 +19,33 @@ class Folder:
     All get the height and width of the largest, on black; colour stays if any image has it.
     """
 
-    def __init__(self, paths: np.ndarray, shape: tuple[int, int, int], fit: int | None):
+    def __init__(self, paths: np.ndarray, shape: tuple[int, int, int]):
         self.paths = paths
         self.shape = shape
-        self.fit = fit
 
     @classmethod
     def of(cls, paths: np.ndarray, fit: int | None = None) -> "Folder":
         """The images at `paths`; with `fit`, larger ones are shrunk so that each fills a square of that side."""
         heads = [_head(path) for path in paths]
         height, width = (max(size) for size in zip(*((head[1], head[0]) for head in heads), strict=True))
-        return cls(paths, (fit or height, fit or width, 3 if any(head[2] for head in heads) else 1), fit)
+        return cls(paths, (fit or height, fit or width, 3 if any(head[2] for head in heads) else 1))
 
     def subset(self, indices) -> "Folder":
-        return Folder(self.paths[indices], self.shape, self.fit)
+        return Folder(self.paths[indices], self.shape)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, indices) -> np.ndarray:
-        images = np.zeros((len(indices), *self.shape), "uint8")
-        for image, path in zip(images, self.paths[indices], strict=True):
-            pixels = decode(path, self.shape[-1], self.fit)
-            top, left = (self.shape[0] - pixels.shape[0]) // 2, (self.shape[1] - pixels.shape[1]) // 2
-            image[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        return images
+        return np.stack([place(path, self.shape).pixels for path in self.paths[indices]])
+
+
+class Placed(NamedTuple):
+    """An image file in the middle of a black canvas."""
+
+    pixels: np.ndarray  # (height, width, channels) uint8
+    corner: tuple[int, int]  # (x, y) of its upper left corner on the canvas
+    zoom: float  # pixels of the canvas per pixel of the file, 1 at most
 
 
 def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -68,8 +71,24 @@ def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return np.array([path for paths in found.values() for path in paths], dtype=object), labels, tuple(found)
 
 
-def decode(path, channels: int, fit: int | None = None) -> np.ndarray:
-    """The pixels of an image file, `(height, width, channels)` uint8, shrunk to a side of `fit` if it is larger.
+def place(path, shape: tuple[int, int, int]) -> Placed:
+    """The image of a file on a canvas of `shape`, `(height, width, channels)`; shrunk if it is larger.
+
+    Raises `UserError` if the file is not a whole image.
+    """
+    canvas, pixels, zoom = np.zeros(shape, "uint8"), decode(path, shape[-1]), 1.0
+    if pixels.shape[0] > shape[0] or pixels.shape[1] > shape[1]:
+        image = Image.fromarray(pixels.squeeze(-1) if shape[-1] == 1 else pixels)
+        image.thumbnail((shape[1], shape[0]), Image.Resampling.BOX)
+        zoom = max(image.size) / max(pixels.shape[:2])
+        pixels = np.asarray(image).reshape(image.height, image.width, shape[-1])
+    top, left = ((whole - part) // 2 for whole, part in zip(shape[:2], pixels.shape[:2], strict=True))
+    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return Placed(canvas, (left, top), zoom)
+
+
+def decode(path, channels: int) -> np.ndarray:
+    """The pixels of an image file, `(height, width, channels)` uint8.
 
     16-bit images keep their upper eight bits; what is transparent becomes black. Raises `UserError` if the file is
     not a whole image.
@@ -83,10 +102,7 @@ def decode(path, channels: int, fit: int | None = None) -> np.ndarray:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
         image = image.convert("L" if channels == 1 else "RGB")
-        if fit and max(image.size) > fit:
-            image.thumbnail((fit, fit), Image.Resampling.BOX)
-        pixels = np.asarray(image)
-    return pixels[..., None] if channels == 1 else pixels
+        return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _head(path) -> tuple[int, int, bool]:

@@ -86,6 +86,11 @@ class GlimpseSensor(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed) if padding == "noise" else None
         self.built = True  # no weights; with a layer not built, JAX's `predict_on_batch` runs uncompiled
 
+    @property
+    def window(self) -> int:
+        """Side of the window of the finest patch, pixels."""
+        return self.bandwidth * self.scale_factors[0]
+
     def call(self, images, locations):
         return self.read(self.prepare(images), locations[:, None])[:, 0]
 

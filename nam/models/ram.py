@@ -284,6 +284,11 @@ class RecurrentAttention(keras.Model):
             self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
             return self.compute_metrics(x, y, outputs, sample_weight=sample_weight)
 
+    @property
+    def images_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that it was built for."""
+        return tuple(self.get_build_config()["input_shape"][1:])
+
     def trace(self, images, labels):
         """Outputs of a training pass, and the gradient of its loss for each trainable variable.
 

@@ -1,0 +1,158 @@
+"""Looks at image files with a trained model: `python -m nam.predict logs/runs/NAME image.png`."""
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from nam import command
+from nam.config import Values
+from nam.errors import UserError
+
+DESCRIPTION = (
+    "Classifies image files with the deterministic gaze. Images are brought to the size that the model was trained "
+    "on: larger ones are shrunk, smaller ones lie in the middle of a black canvas."
+)
+SHOWN = 16  # images of a figure
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # pydantic's own `json` is deprecated
+
+    class Options(Values):
+        run: str = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
+        images: tuple[str, ...] = Field(description="PNG or JPEG files, grey or colour, or folders of them")
+        exit_confidence: float = Field(
+            1.0, gt=0, le=1, description="answer with the first look whose class is more probable than this"
+        )
+        json: bool = Field(
+            False, description="print a JSON object per line; `gaze` holds the centres of the looks, pixels of the file"
+        )
+        figure: str | None = Field(
+            None, description="picture to write: every look at one image, or the gaze on the first 16 (.png, .pdf, …)"
+        )
+        gif: str | None = Field(None, description="film to write: the gaze at the first image")
+
+
+def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float = 1.0) -> tuple[dict[str, Any], Any]:
+    """What a model makes of an image file: as `--json` prints it, and the image with what was seen of it.
+
+    Args:
+        viewer: A `nam.gaze.Viewer`.
+        path: A PNG or JPEG file.
+        classes: Names of the classes.
+        exit_confidence: The looks after the first answer more probable than this are left out.
+
+    Raises:
+        UserError: If the file is not a whole image.
+    """
+    import numpy as np
+
+    from nam.data.images import place
+    from nam.gaze import Seen, looks_taken
+
+    shape = height, width, _ = viewer.model.images_shape
+    placed = place(path, shape)
+    seen = viewer(placed.pixels[None])
+    looks = int(looks_taken(seen.probabilities, exit_confidence)[0])
+    seen = Seen(*(part[:, :looks] for part in seen))
+    probabilities = seen.probabilities[0, -1]
+    gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
+    answer = {
+        "image": str(path),
+        "class": classes[int(probabilities.argmax())],
+        "probability": float(probabilities.max()),
+        "looks": looks,
+        "gaze": np.round(gaze, 1).tolist(),
+    }
+    return answer, (placed.pixels, seen)
+
+
+def open_model(name: str) -> tuple[Any, list[str], Path]:
+    """The model of a run's folder or of a `.keras` file, the names of its classes, and its file."""
+    from nam import models
+    from nam.runs import MODEL, Run
+
+    path, result = Path(name).expanduser(), None
+    if path.suffix != ".keras":
+        run = Run.open(path)
+        path, result = run.path / MODEL, run.read("result.json")
+    model = models.load(path)
+    if not isinstance(model, models.RecurrentAttention):
+        raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
+    names = (result or {}).get("dataset", {}).get("classes")
+    return model, names or [str(i) for i in range(model.config["classes"])], path
+
+
+def find(names: Sequence[str]) -> list[Path]:
+    """The image files that the names stand for; a folder stands for all that lie in it, at any depth."""
+    from nam.data.images import SUFFIXES
+
+    found = []
+    for path in map(Path, names):
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UserError(f"{path} holds no PNG or JPEG image: name a folder or a file that does.")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f"there is no {path}: name a PNG or JPEG file, or a folder of them.")
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
+    with command.quiet():
+        from nam import pictures, plots
+        from nam.gaze import Viewer
+
+    for path in filter(None, (options.figure, options.gif)):
+        if not Path(path).parent.is_dir():
+            raise UserError(f"cannot write {path}: there is no folder {Path(path).parent}.")
+    paths = find(options.images)
+    model, classes, _ = open_model(options.run)
+    viewer, answers, shown = Viewer(model), [], []
+    width = max(len(str(path)) for path in paths)
+    for path in paths:
+        try:
+            answer, looked = predict(viewer, path, classes, options.exit_confidence)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        answers.append(answer)
+        shown += [looked] if len(shown) < SHOWN else []
+        looks = f"{answer['looks']} look" + "s" * (answer["looks"] > 1)
+        text = f"{path!s:<{width}}  {answer['class']}  {answer['probability']:.2%}  {looks}"
+        print(json.dumps(answer) if options.json else text, flush=True)
+    if shown and options.figure:
+        if len(shown) == 1:
+            figure = plots.retina(**pictures.story(viewer, shown[0][0], classes, shown[0][1]))
+        else:
+            titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
+            figure = plots.gaze([image for image, _ in shown], [seen.locations[0] for _, seen in shown],
+                                model.sensor.window, titles)  # fmt: skip
+        with _writing(options.figure):
+            figure.savefig(options.figure, dpi=120)
+    if shown and options.gif:
+        with _writing(options.gif):
+            plots.animate(plots.frames(**pictures.story(viewer, shown[0][0], classes, shown[0][1])), Path(options.gif))
+    return 0 if len(answers) == len(paths) else 2
+
+
+@contextlib.contextmanager
+def _writing(path: str):
+    """Tells what keeps a file from being written."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a kind of picture that matplotlib does not know
+        raise UserError(f"cannot write {path} ({error}): name another file.") from None
+
+
+if __name__ == "__main__":
+    command.run(main)
