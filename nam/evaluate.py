@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nam import command
 from nam.config import Config, Execution, Values
-from nam.scorecard import table
+from nam.scorecard import table, warnings
 
 DESCRIPTION = (
     "Measures the best model of a run: its accuracies of every kind and after every look, what its gaze is worth, "
@@ -169,10 +169,10 @@ def main(argv: Sequence[str]) -> None:
         **evaluate(model, split, options.votes, options.seeds, options.exit_confidence),
     }
     run.write("evaluation.json", found)
-    text = table(found, classes)
-    print(text)
+    text, told = table(found, classes), [f"**Warning:** {sentence}" for sentence in warnings(found)]
+    print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
     with SummaryWriter(str(run.path)) as writer:
-        writer.add_text(f"evaluation/{options.split}", text)
+        writer.add_text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
         if options.plots:
             folder = run.path / "plots"
             folder.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ COLLAPSED = 0.02  # spread of the means over images, in half-widths, under which
 
 
 def warnings(found: dict[str, Any]) -> list[str]:
-    """What a reader must not overlook, a sentence each."""
+    """What a reader must not overlook, a sentence each; a good gaze has none."""
     worth, gaze, told = found["worth"], found["gaze"]["deterministic"], []
     if found["looks"]["trained"] > 1 and worth["difference"] <= worth["interval"]:
         told.append(
@@ -108,7 +108,7 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
             ),
         ),
     ]  # fmt: skip
-    return "\n".join([*lines, "", *(f"**Warning:** {sentence}" for sentence in warnings(found))]).strip()
+    return "\n".join(lines).strip()
 
 
 def _text(value, unit: str) -> str:
