@@ -12,7 +12,7 @@ import numpy as np
 
 from nam import health, pictures, plots
 from nam.accuracy import Evaluator
-from nam.data.pipeline import Batches
+from nam.data.pipeline import Batch, Batches
 from nam.errors import UserError
 from nam.events import Events
 from nam.gaze import Viewer
@@ -20,6 +20,7 @@ from nam.runs import MODEL, Run, replacing
 from nam.signals import Signals
 
 STATE = "state.npz"
+PROBED = 128  # validation images that health is told from, at most
 PICTURES = 10  # times per run that they are shown, at most
 AHEAD = 2  # steps that are begun before the loss of the first is looked at
 
@@ -65,6 +66,9 @@ class Epochs(keras.callbacks.Callback):
         self.rates = rates
         self.evaluator = evaluator
 
+    def on_train_begin(self, logs=None):
+        self.told = time.perf_counter()
+
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self.train.epoch = epoch
@@ -78,7 +82,8 @@ class Epochs(keras.callbacks.Callback):
         logs["learning_rate"] = self.rates[epoch]
         logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
         found = self.evaluator(self.validation)
-        logs["seconds"] = time.perf_counter() - self.start
+        # Of all that happens in an epoch; what comes after validation counts for the next.
+        logs["seconds"], self.told = time.perf_counter() - self.told, time.perf_counter()
         self._check(found.loss)  # only here the weights of the epoch's last step are seen
         logs["val_accuracy"] = found.deterministic
         logs["val_sampled_accuracy"] = found.sampled
@@ -105,7 +110,8 @@ class Record(keras.callbacks.Callback):
         self.classes = classes
         self.every = max(1, round(epochs / PICTURES))
         self.epochs = epochs
-        self.batch = validation.batch(0)  # the same in every epoch, so that its health can be compared
+        # The same in every epoch, so that its health can be compared.
+        self.batch = Batch(*(part[:PROBED] for part in validation.batch(0)))
         self.viewer: Viewer | None = None
         self.warned = False
 

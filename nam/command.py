@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 from pydantic import Field
@@ -15,7 +15,13 @@ from pydantic import Field
 from nam.config import Config, Execution, Values, check_value, load_config
 from nam.errors import UserError, did_you_mean
 
+BACKENDS = ("tensorflow", "jax")
+
 V = TypeVar("V", bound=Values)
+
+# Fields that help calls by what they stand for.
+RunName = Annotated[str, tyro.conf.arg(metavar="RUN")]
+ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 
 
 class _Flags(Execution, Config):
@@ -58,15 +64,22 @@ def options(model: type[V], argv: Sequence[str], prog: str, description: str, de
         for name, given in words.items():
             _check(model, name, given)
         text = " ".join(re.findall(r"│ ?(.*?) *│", message.getvalue())) or message.getvalue()
-        raise UserError(text.strip()) from None
+        raise UserError(text.partition("─")[0].strip()) from None
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a command and exits: 0, 2 after a mistake of the user's told in one sentence, or what `main` returned."""
     try:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if backend not in BACKENDS:
+            raise UserError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}. Received: KERAS_BACKEND={backend}")
         status = main(sys.argv[1:]) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except ModuleNotFoundError as error:
+        others = [name for name in BACKENDS if name != backend]
+        print(f"error: {error.name} is not installed: install it, or set KERAS_BACKEND={others[0]}.", file=sys.stderr)
         status = 2
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,6 +121,8 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
             if name not in {*flags, "help"}:
                 raise UserError(f"unknown flag {flag}.{did_you_mean(flag, flags.values())}")
             words[name] = [value] if value else []
+        elif re.match(r"-[^\d.]", word) and word != "-h":
+            raise UserError(f"unknown flag {word}: flags begin with --, and a file of that name is ./{word}")
         elif word != "-h":
             if name is None and positional:
                 several = len(positional) == 1 and "tuple" in str(model.model_fields[positional[0]].annotation)
@@ -115,7 +130,7 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
                 if not several:
                     positional.pop(0)
             elif name is None:
-                raise UserError(f"unexpected word '{word}': every value follows its flag, as in --glimpses 8.")
+                raise UserError(f"unexpected word '{word}': every value follows its flag.")
             else:
                 words[name].append(word)
     positional = [field for field in positional if field not in words]
@@ -132,7 +147,8 @@ def _check(model: type[Values], name: str, words: list[str]) -> None:
         if words:
             raise UserError(f"{flag} takes no value. Received: {flag} {' '.join(words)}")
     elif not words:
-        raise UserError(f"{flag} needs a value, as {flag} {field.default}.")
+        example = "" if field.default is None else f", as {flag} {field.default}"
+        raise UserError(f"{flag} needs a value{example}.")
     elif "tuple" in str(field.annotation):
         check_value(model, name, None if words == ["None"] else words)
     elif len(words) > 1:

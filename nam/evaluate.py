@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nam import command
 from nam.config import Config, Execution, Values
+from nam.errors import UserError
 from nam.scorecard import table, warnings
 
 DESCRIPTION = (
@@ -20,15 +21,18 @@ CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
 
 
 class Options(Values):
-    run: str = Field(description="folder of the run, as logs/runs/NAME")
+    run: command.RunName = Field(description="folder of the run, as logs/runs/NAME")
     split: Literal["test", "validation"] = Field("test", description="images to evaluate on")
-    votes: int = Field(VOTES, ge=1, le=1000, description="sampled gazes of the vote")
-    seeds: int = Field(5, ge=1, le=1000, description="how often gazes are sampled anew; intervals are over these seeds")
+    votes: int = Field(VOTES, ge=1, le=100, description="sampled gazes of the vote")
+    seeds: int = Field(
+        5, ge=1, le=1000, description="how often gazes are sampled anew; accuracies have intervals over these seeds"
+    )
     exit_confidence: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="also measure gazes that end once a class is more probable than this; a few are measured anyway",
+        description="also measure gazes that end once a class is more probable than this; a few are measured anyway "
+        "(choose on --split validation)",
     )
     plots: bool = Field(False, description="save pictures under the run's folder, and show them in TensorBoard")
     data_dir: str | None = Execution.model_fields["data_dir"]
@@ -45,9 +49,9 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         exit_confidence: Measured beside `CONFIDENCES`, see `gaze.looks_taken`.
 
     Returns:
-        What `evaluation.json` holds: see the sections of `scorecard.table`. An interval is half the width of a 95 %
-        interval: Student's over seeds (`None` for one seed), normal over images where two gazes are compared image by
-        image.
+        What `evaluation.json` holds: see the sections of `scorecard.table`. An interval is half the width of Student's
+        95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
+        `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
     """
     from nam import health
     from nam.accuracy import SEED
@@ -55,7 +59,9 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
 
     looks, n = model.glimpses, data.size
     batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
-    labels, boxes = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("labels", "boxes"))
+    labels, boxes, examples = (
+        np.concatenate([getattr(batch, name) for batch in batches]) for name in ("labels", "boxes", "examples")
+    )
     images = data.batch(0).images
     height, width = images.shape[1:3]
     size, window = np.array([width, height]), model.sensor.window
@@ -69,7 +75,9 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     for seed in range(seeds):
         sampled = watcher.sample(data, SEED + 1000 * seed)  # far apart: generators take neighbours
         own = sampled.locations[:, 0, :looks]
-        others = np.roll(own, rng.integers(1, max(n, 2)), axis=0)
+        order = rng.permutation(n)
+        others = np.empty_like(own)
+        others[order] = own[np.roll(order, 1)]  # no image gets its own
         anywhere = rng.uniform(-1, 1, own.shape)
         correct = right(sampled.probabilities)  # (n, votes, looks)
         found.append(
@@ -88,10 +96,11 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     seen = {name: np.array([seed[name] for seed in found]) for name in found[0]}
     sampled_accuracy, sampled_interval = _over_seeds(seen["looks"][:, looks - 1])
     vote, vote_interval = _over_seeds(seen["vote_curve"][:, -1])
-    worth = (seen["own"].astype(float) - seen["shuffled"]).mean(0)
+    worth, worth_interval = _over_images((seen["own"].astype(float) - seen["shuffled"]).mean(0), examples)
 
     deterministic = watcher.watch(data)
     correct = right(deterministic.probabilities)  # (n, looks)
+    deterministic_accuracy, images_interval = _over_images(correct[:, looks - 1], examples)
     parts = (part[:, None, :looks] for part in (deterministic.locations, deterministic.means))
     target = np.tile(((boxes[:, :2] + boxes[:, 2:] / 2) / size * 2 - 1)[:, None], (1, looks, 1))
     classes = deterministic.probabilities.shape[-1]
@@ -104,10 +113,12 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         exits.append({"confidence": confidence, "looks": float(taken.mean()), "accuracy": float(accuracy)})
     return {
         "images": n,
+        "policy": model.config["policy"],
         "votes": votes,
         "seeds": seeds,
         "accuracy": {
-            "deterministic": float(correct[:, looks - 1].mean()),
+            "deterministic": deterministic_accuracy,
+            "images_interval": images_interval,
             "sampled": sampled_accuracy,
             "sampled_interval": sampled_interval,
             "vote": vote,
@@ -126,8 +137,8 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         "worth": {
             "own": float(seen["own"].mean()),
             "shuffled": float(seen["shuffled"].mean()),
-            "difference": float(worth.mean()),
-            "interval": float(1.96 * worth.std() / n**0.5),
+            "difference": worth,
+            "interval": worth_interval,
             "random": float(seen["random"].mean()),
             "center": float(right(watcher.follow(data, np.zeros_like(target)))[:, -1].mean()),
             "oracle": float(right(watcher.follow(data, target))[:, -1].mean()),
@@ -136,7 +147,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         "confusion": confusion.tolist(),  # rows: what it is; columns: what the deterministic gaze reads
         "cost": {
             **model.cost(height, width)._asdict(),
-            **{f"milliseconds_per_image_in_batches_of_{size}": watcher.milliseconds(images, size) for size in (1, 256)},
+            **{f"milliseconds_per_image_in_batches_of_{n}": watcher.milliseconds(images, n) for n in (1, 256)},
         },
     }
 
@@ -147,6 +158,17 @@ def _over_seeds(values) -> tuple[float, float | None]:
 
     n = len(values)
     return float(values.mean()), float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
+
+
+def _over_images(values, examples) -> tuple[float, float]:
+    """The mean of a value per image, and half the width of its 95 % interval; images of one example vary together."""
+    from scipy import stats
+
+    mean = values.mean()
+    of_examples = np.bincount(np.unique(examples, return_inverse=True)[1], values - mean)
+    n = len(of_examples)
+    error = (n / max(n - 1, 1) * (of_examples**2).sum()) ** 0.5 / len(values)
+    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -168,23 +190,26 @@ def main(argv: Sequence[str]) -> None:
         "split": options.split,
         **evaluate(model, split, options.votes, options.seeds, options.exit_confidence),
     }
-    run.write("evaluation.json", found)
     text, told = table(found, classes), [f"**Warning:** {sentence}" for sentence in warnings(found)]
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
-    with SummaryWriter(str(run.path)) as writer:
-        writer.add_text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
-        if options.plots:
-            folder = run.path / "plots"
-            folder.mkdir(exist_ok=True)
-            figures = {
-                **pictures.of_split(model, split, classes),
-                "accuracy": plots.accuracy(found),
-                "curves": plots.curves(events.history(run)),
-            }
+    figures = {}
+    if options.plots:
+        figures = {**pictures.of_split(model, split, classes), "accuracy": plots.accuracy(found)}
+        history = events.history(run)
+        if "seconds" in history:  # the event files may have been removed
+            figures["curves"] = plots.curves(history)
+    try:
+        run.write("evaluation.json", found)
+        with SummaryWriter(str(run.path)) as writer:
+            writer.add_text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
             for name, figure in figures.items():
-                figure.savefig(folder / f"{name}.png", dpi=120)
+                (run.path / "plots").mkdir(exist_ok=True)
+                figure.savefig(run.path / "plots" / f"{name}.png", dpi=120)
                 writer.add_image(f"evaluation/{name}", plots.pixels(figure), dataformats="HWC")
-            print(f"\npictures: {folder}")
+    except OSError as error:
+        raise UserError(f"cannot write to {run.path} ({error.strerror}): the table is all there is.") from None
+    if figures:
+        print(f"\npictures: {run.path / 'plots'}")
 
 
 if __name__ == "__main__":

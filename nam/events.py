@@ -26,6 +26,8 @@ def history(run: Run) -> dict[str, list[float]]:
     """A run's numbers by name, a value per epoch, as its event files hold them; those of validation are `val_…`."""
     found = {}
     for group, prefix in (("train", ""), ("validation", "val_")):
+        if not (run.path / group).is_dir():
+            continue
         accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
         for tag in accumulator.Tags()["scalars"]:
             found[prefix + tag] = [event.value for event in accumulator.Scalars(tag)]

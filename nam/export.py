@@ -32,12 +32,23 @@ FORMATS = {
 
 
 class Options(Values):
-    run: str = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
+    run: command.RunName = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
     format: Literal["saved_model", "onnx", "litert"] = Field("saved_model", description="what to write")
     output: str | None = Field(
         None, description="folder (saved_model) or file to write. None: beside the model, as saved_model, "
         "model.onnx or model.tflite"
     )  # fmt: skip
+
+
+def check(format: str) -> None:
+    """Raises `UserError` if this machine cannot write the format."""
+    import keras
+
+    missing = [package for package in FORMATS[format].needs if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(f'{format} needs {" and ".join(missing)}: pip install -e ".[export]".')
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(f"{format} is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
 
 
 def export(model, path: Path, format: str) -> None:
@@ -48,16 +59,9 @@ def export(model, path: Path, format: str) -> None:
     """
     import keras
 
-    missing = [package for package in FORMATS[format].needs if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UserError(f'{format} needs {" and ".join(missing)}: pip install -e ".[export]".')
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(f"{format} is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
+    check(format)
     if model.sensor.padding == "noise":
-        raise UserError(
-            "a sensor that sees noise beyond the image answers anew each time: export one with padding=zero."
-        )
-
+        raise UserError("a sensor that sees noise beyond the image cannot be exported: train one with padding=zero.")
     images = keras.Input(model.images_shape, dtype="uint8", name="images")
     outputs = model(images)
     answers = {"probabilities": keras.ops.softmax(outputs["logits"]), "locations": outputs["locations"]}
@@ -71,19 +75,29 @@ def export(model, path: Path, format: str) -> None:
 
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.export", DESCRIPTION)
+    usual = Path(FORMATS[options.format].file)
+    output = Path(options.output).expanduser() if options.output is not None else None
+    if output and usual.suffix and output.suffix != usual.suffix:
+        raise UserError(f"the name of a file for {options.format} ends in {usual.suffix}. Received: output={output}")
+    if output and not output.parent.is_dir():
+        raise UserError(f"cannot write {output}: there is no folder {output.parent}.")
+    if output and not usual.suffix and output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file, and a {options.format} is a folder: name another with --output.")
     with command.quiet():
+        from nam import models  # noqa: F401 (imported by open_model, and not as quietly)
         from nam.predict import open_model
 
+        check(options.format)
     model, _, path = open_model(options.run)
-    usual = path.with_name(FORMATS[options.format].file)
-    output = Path(options.output).expanduser() if options.output else usual
-    if output.suffix != usual.suffix:
-        raise UserError(f"the name of a file for {options.format} ends in '{usual.suffix}'. Received: output={output}")
+    output = output or path.with_name(usual.name)
     try:
         with command.quiet():
             export(model, output, options.format)
-    except OSError as error:
-        raise UserError(f"cannot write {output} ({error.strerror or error}): name another with --output.") from None
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow's errors of the file system are no OSError
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot write {output} ({reason}): name another with --output.") from None
     height, width, channels = model.images_shape
     print(f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities, locations")
 

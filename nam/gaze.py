@@ -66,7 +66,7 @@ class Watcher:
 
 
 class Seen(NamedTuple):
-    """A deterministic gaze, and what it saw."""
+    """The deterministic gaze at each image, and what it saw."""
 
     probabilities: np.ndarray  # (n, looks, classes)
     locations: np.ndarray  # (n, looks, 2), (x, y) in [-1, 1]
@@ -79,7 +79,8 @@ class Viewer:
     def __init__(self, model):
         self.model = model
         self._seeing = _Seeing(model)
-        self._seeing.compile(jit_compile=False)  # few images do not pay for XLA
+        # Few images do not pay for TensorFlow's XLA; JAX without it is slower still.
+        self._seeing.compile(jit_compile=keras.backend.backend() == "jax")
 
     def __call__(self, images: np.ndarray) -> Seen:
         """What is seen of `images (n, height, width, channels)`."""
@@ -90,9 +91,10 @@ class Viewer:
         return Seen(*(np.concatenate([one[name] for one in found]) for name in Seen._fields))
 
 
-def answer(outputs) -> Gazes:
-    """The gazes in what a `RecurrentAttention` returns, as tensors."""
-    return Gazes(ops.softmax(outputs["look_logits"]), outputs["locations"], outputs["means"])
+def _answers(outputs) -> dict:
+    """What `Gazes` and `Seen` hold of what a `RecurrentAttention` returns, as tensors."""
+    named = {name: outputs[name] for name in ("locations", "means")}
+    return {"probabilities": ops.softmax(outputs["look_logits"]), **named}
 
 
 def looks_taken(probabilities: np.ndarray, confidence: float) -> np.ndarray:
@@ -121,7 +123,7 @@ class _Own(keras.Model):
         self.samples = samples
 
     def call(self, images):
-        return answer(self.model(images, samples=self.samples, glimpses=self.looks))._asdict()
+        return _answers(self.model(images, samples=self.samples, glimpses=self.looks))
 
 
 class _Seeing(keras.Model):
@@ -130,11 +132,10 @@ class _Seeing(keras.Model):
         self.model = model
 
     def call(self, images):
-        sensor, gazes = self.model.sensor, answer(self.model(images))
-        patches = sensor.read(sensor.prepare(images), gazes.locations)
+        sensor, found = self.model.sensor, _answers(self.model(images))
+        patches = sensor.read(sensor.prepare(images), found["locations"])
         patches = ops.reshape(patches, (*patches.shape[:-1], sensor.scales, -1))
-        patches = ops.transpose(patches, (0, 1, 4, 2, 3, 5))
-        return Seen(gazes.probabilities, gazes.locations, patches)._asdict()
+        return {**found, "patches": ops.transpose(patches, (0, 1, 4, 2, 3, 5))}
 
 
 class _Led(keras.Model):
@@ -144,4 +145,4 @@ class _Led(keras.Model):
 
     def call(self, inputs):
         images, locations = inputs
-        return answer(self.model(images, locations=locations)).probabilities
+        return _answers(self.model(images, locations=locations))["probabilities"]

@@ -69,5 +69,6 @@ def of_training(model, batch: Batch) -> dict[str, float]:
 
 
 def never_learns(model, found: dict[str, float]) -> bool:
-    """Whether the policy of a model should learn, and gets no gradient."""
-    return model.location_network.mean.trainable and found["gradient_norm/location_network"] == 0
+    """Whether the policy of a model should learn, and gets no gradient although its gazes differ in what they earn."""
+    silent = found["gradient_norm/location_network"] == 0
+    return model.location_network.mean.trainable and silent and found["advantage_variance"] > 0

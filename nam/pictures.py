@@ -29,10 +29,12 @@ def of_split(model, data: Batches, classes: Sequence[str]) -> dict[str, Figure]:
     viewer, batch = Viewer(model), data.batch(0)
     locations = Watcher(model).watch(data).locations
     labels = np.concatenate([data.labels(i) for i in range(len(data))])
-    looks = {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(locations.shape[1])}
+    looks = locations.shape[1]
+    later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
     groups = (
-        {"all looks": heat_map(locations), **looks},
-        {name: heat_map(locations[labels == i]) for i, name in enumerate(classes) if (labels == i).any()},
+        {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)},
+        {"all after the first": heat_map(later)}
+        | {name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()},
     )
     return {
         "gaze": gaze(viewer, batch, classes),

@@ -114,8 +114,7 @@ def heat(groups: Sequence[Mapping[str, np.ndarray]], label: str = "") -> Figure:
         for axis in line:
             axis.set_axis_off()
         for axis, (title, values) in zip(line, maps, strict=False):
-            # The first look, always at one place, would leave all others dark.
-            axis.imshow(values, cmap="inferno", vmin=0, vmax=np.percentile(values[values > 0], 99))
+            axis.imshow(values, cmap="inferno", vmin=0, vmax=values.max())
             axis.set_title(title, fontsize=9)
     figure.suptitle(label, fontsize=11)
     return figure

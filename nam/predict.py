@@ -24,8 +24,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's own `json` is deprecated
 
     class Options(Values):
-        run: str = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
-        images: tuple[str, ...] = Field(description="PNG or JPEG files, grey or colour, or folders of them")
+        run: command.RunName = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
+        images: command.ImageNames = Field(description="PNG or JPEG files, grey or colour, or folders of them")
         exit_confidence: float = Field(
             1.0, gt=0, le=1, description="answer with the first look whose class is more probable than this"
         )
@@ -33,7 +33,8 @@ with warnings.catch_warnings():
             False, description="print a JSON object per line; `gaze` holds the centres of the looks, pixels of the file"
         )
         figure: str | None = Field(
-            None, description="picture to write: every look at one image, or the gaze on the first 16 (.png, .pdf, …)"
+            None,
+            description="picture to write (.png, .pdf, .svg): every look at one image, or the gaze on the first 16",
         )
         gif: str | None = Field(None, description="film to write: the gaze at the first image")
 
@@ -45,7 +46,7 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
         viewer: A `nam.gaze.Viewer`.
         path: A PNG or JPEG file.
         classes: Names of the classes.
-        exit_confidence: The looks after the first answer more probable than this are left out.
+        exit_confidence: The looks after the first answer more probable than this are left out of what is told.
 
     Raises:
         UserError: If the file is not a whole image.
@@ -77,14 +78,13 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
     from nam import models
     from nam.runs import MODEL, Run
 
-    path, result = Path(name).expanduser(), None
+    path = Path(name).expanduser()
     if path.suffix != ".keras":
-        run = Run.open(path)
-        path, result = run.path / MODEL, run.read("result.json")
+        path = Run.open(path).path / MODEL
     model = models.load(path)
     if not isinstance(model, models.RecurrentAttention):
         raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
-    names = (result or {}).get("dataset", {}).get("classes")
+    names = (Run(path.parent).read("dataset.json") or {}).get("classes")
     return model, names or [str(i) for i in range(model.config["classes"])], path
 
 
@@ -92,14 +92,16 @@ def find(names: Sequence[str]) -> list[Path]:
     """The image files that the names stand for; a folder stands for all that lie in it, at any depth."""
     from nam.data.images import SUFFIXES
 
+    if "" in names:
+        raise UserError("an image has an empty name: name a PNG or JPEG file, or a folder of them.")
     found = []
     for path in map(Path, names):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
                 raise UserError(f"{path} holds no PNG or JPEG image: name a folder or a file that does.")
             found += inside
-        elif path.exists():
+        elif path.is_file():
             found.append(path)
         else:
             raise UserError(f"there is no {path}: name a PNG or JPEG file, or a folder of them.")
@@ -109,12 +111,14 @@ def find(names: Sequence[str]) -> list[Path]:
 def main(argv: Sequence[str]) -> int:
     options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
     with command.quiet():
-        from nam import pictures, plots
+        from nam import models, pictures, plots  # noqa: F401 (models: imported by open_model, and not as quietly)
         from nam.gaze import Viewer
 
-    for path in filter(None, (options.figure, options.gif)):
-        if not Path(path).parent.is_dir():
-            raise UserError(f"cannot write {path}: there is no folder {Path(path).parent}.")
+    for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
+        if picture is not None and Path(picture).suffix.lower() not in endings:
+            raise UserError(f"the name of a picture ends in {' or '.join(endings)}. Received: '{picture}'")
+        if picture is not None and not Path(picture).parent.is_dir():
+            raise UserError(f"cannot write {picture}: there is no folder {Path(picture).parent}.")
     paths = find(options.images)
     model, classes, _ = open_model(options.run)
     viewer, answers, shown = Viewer(model), [], []
@@ -147,11 +151,12 @@ def main(argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _writing(path: str):
-    """Tells what keeps a file from being written."""
+    """Tells that a picture was written, or what kept it from that."""
     try:
         yield
-    except (OSError, ValueError) as error:  # ValueError: a kind of picture that matplotlib does not know
-        raise UserError(f"cannot write {path} ({error}): name another file.") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}): name another file.") from None
+    print(f"picture: {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

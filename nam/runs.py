@@ -17,8 +17,8 @@ MODEL = "model.keras"
 class Run:
     """The folder of one run: `LOGS/<study>/<name>/`.
 
-    `config.json` says what it is and `hardware.json` where it runs, both from before the first batch; `result.json`
-    exists once it is finished.
+    `config.json` says what it is, `dataset.json` what it learns from and `hardware.json` where it runs, all from before
+    the first batch; `result.json` exists once it is finished.
     """
 
     def __init__(self, path: Path):
@@ -52,11 +52,12 @@ class Run:
             raise UserError(f"{path} has no model yet: train its run for at least one epoch.")
         return run
 
-    def create(self, config: Config, **how) -> None:
-        """Writes what the run is and the machine's card; `how` adds how it is computed to the card."""
+    def create(self, config: Config, dataset: dict[str, Any], **how) -> None:
+        """Writes what the run is, its data, and the machine's card; `how` adds how it is computed to the card."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write("config.json", json.loads(config.to_json()))
+            self.write("dataset.json", dataset)
             self.write("hardware.json", {**machine.card(), **how})
         except OSError as error:
             raise UserError(
@@ -67,13 +68,16 @@ class Run:
         """The JSON file of that name, or `None` if there is none."""
         path = self.path / name
         try:
-            return json.loads(path.read_text())
+            values = json.loads(path.read_text())
+            if not isinstance(values, dict):
+                raise ValueError("it holds no names and values")
         except FileNotFoundError:
             return None
         except NotADirectoryError:
-            raise UserError(f"{self.path} is not a folder: name another with --logs.") from None
+            raise UserError(f"{self.path} is not a folder, and a run is one: name another.") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path} ({error}): remove that run's folder to start it anew.") from None
+            raise UserError(f"cannot read {path} ({error}): repair it, or train its run anew elsewhere.") from None
+        return values
 
     def write(self, name: str, values: dict[str, Any]) -> None:
         text = json.dumps(values, indent=1) + "\n"

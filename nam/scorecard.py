@@ -9,6 +9,8 @@ COLLAPSED = 0.02  # spread of the means over images, in half-widths, under which
 def warnings(found: dict[str, Any]) -> list[str]:
     """What a reader must not overlook, a sentence each; a good gaze has none."""
     worth, gaze, told = found["worth"], found["gaze"]["deterministic"], []
+    if found["policy"] in ("random", "center"):  # nothing else was asked for
+        return told
     if found["looks"]["trained"] > 1 and worth["difference"] <= worth["interval"]:
         told.append(
             "the gaze cannot be shown to be worth anything: its own minus another image's is "
@@ -27,7 +29,6 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
     accuracy, looks, worth, gaze = (found[part] for part in ("accuracy", "looks", "worth", "gaze"))
     trained, n = looks["trained"], found["images"]
     some = sorted({m for m in (1, 2, 3, 5, 10, 20, 50, 100) if m < found["votes"]} | {found["votes"]})
-    error = 1.96 * (accuracy["deterministic"] * (1 - accuracy["deterministic"]) / n) ** 0.5
 
     def row(*cells) -> str:
         return "| " + " | ".join(cells) + " |"
@@ -53,7 +54,7 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
             ("deterministic gaze", share(accuracy["deterministic"])),
             (f"one sampled gaze, {drawn}", share(accuracy["sampled"], accuracy["sampled_interval"])),
             (f"vote of {found['votes']}, {drawn}", share(accuracy["vote"], accuracy["vote_interval"])),
-            ("uncertainty of the images themselves", f"± {error:.2%}"),
+            ("uncertainty from the choice of images", f"± {accuracy['images_interval']:.2%}"),
         ),
         *rows(
             "vote of",

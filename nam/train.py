@@ -47,11 +47,11 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     execution = execution or Execution()
     substituted = False
     if config.dataset is None:
-        dataset, notice = data.default(execution.data_dir)
+        found, notice = data.default(execution.data_dir)
         substituted = notice is not None
         if notice:
             print(notice, flush=True)
-        config = config.model_copy(update={"dataset": dataset})
+        config = config.model_copy(update={"dataset": found})
     config = config.resolved(config.dataset)
     run = Run.of(config, execution, study)
     finished = run.read("result.json")
@@ -67,7 +67,14 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     model = models.build(config, splits.spec)
     compile_model(model, config, execution)
     jit = model.jit_compile
-    run.create(config, jit=execution.jit, mixed_precision=execution.mixed_precision)
+    dataset = {
+        "name": config.dataset,
+        "task": config.task,
+        **{name: getattr(splits, name).size for name in ("train", "validation", "test")},
+        "classes": list(splits.spec.classes),
+        "substituted": substituted,
+    }
+    run.create(config, dataset, jit=execution.jit, mixed_precision=execution.mixed_precision)
 
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
     monitor = "val_vote_accuracy" if config.policy in ("frozen", "random") else "val_accuracy"
@@ -127,13 +134,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / config.epochs, 2)},
         "images_per_second": round(speeds[len(speeds) // 2], 1),
         "parameters": model.count_params(),
-        "dataset": {
-            "name": config.dataset,
-            "task": config.task,
-            **{name: getattr(splits, name).size for name in ("train", "validation", "test")},
-            "classes": splits.spec.classes,
-            "substituted": substituted,
-        },
+        "dataset": dataset,
     }
     run.write("result.json", result)
     resume.finish()

@@ -95,6 +95,16 @@ def test_where_only_the_digit_tells_the_oracle_beats_the_learned_gaze_and_that_a
     assert worth["difference"] > 3 * worth["interval"]
 
 
+def test_intervals_by_hand():
+    # Student's t for one degree of freedom is 12.706; the standard error of two values is half their distance.
+    assert evaluate._over_seeds(np.array([0.5, 0.7])) == pytest.approx((0.6, 12.706 * 0.1), rel=1e-4)
+    assert evaluate._over_seeds(np.array([0.5])) == (0.5, None)
+    assert evaluate._over_images(np.array([0.5, 0.7]), np.array([3, 8])) == pytest.approx((0.6, 12.706 * 0.1), rel=1e-4)
+    # Ten draws of each of two digits that are always read alike tell no more than the two.
+    values, examples = np.repeat([0.0, 1.0], 10), np.repeat([0, 1], 10)
+    assert evaluate._over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
+
+
 def test_one_seed_has_no_interval(folder, capsys):
     evaluate.main([str(folder), "--split", "validation", "--votes", "1", "--seeds", "1"])
     assert "one sampled gaze, 1 seed |" in capsys.readouterr().out
@@ -105,6 +115,7 @@ def test_one_seed_has_no_interval(folder, capsys):
 
 def test_a_worthless_gaze_a_collapsed_one_and_one_at_the_border_are_told():
     found = {
+        "policy": "learned",
         "looks": {"trained": 4},
         "worth": {"difference": 0.02, "interval": 0.01},
         "gaze": {"deterministic": {"spread": 0.2, "border": 0.1}},
@@ -116,6 +127,8 @@ def test_a_worthless_gaze_a_collapsed_one_and_one_at_the_border_are_told():
     assert "+1.00 ± 1.00 points" in worth and "collapsed" in collapsed and "border: 90%" in border
     found["looks"]["trained"] = 1  # nowhere to look, so nothing to learn
     assert len(scorecard.warnings(found)) == 2
+    found["policy"] = "center"  # as it was asked for
+    assert scorecard.warnings(found) == []
 
 
 def test_a_folder_without_a_run_is_told(tmp_path):

@@ -61,10 +61,15 @@ def test_the_command_writes_beside_the_model(tmp_path, capsys):
     export.main([str(tmp_path / "small.keras"), "--format", "litert"])
     assert (tmp_path / "model.tflite").stat().st_size > 1000
     assert "images (batch, 40, 50, 1) uint8" in capsys.readouterr().out
-    with pytest.raises(UserError, match="ends in '.tflite'"):
+    with pytest.raises(UserError, match="ends in .tflite"):
         export.main([str(tmp_path / "small.keras"), "--format", "litert", "--output", str(tmp_path / "model.bin")])
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="there is no folder"):
         export.main([str(tmp_path / "small.keras"), "--format", "litert", "--output", "/nowhere/model.tflite"])
+    with pytest.raises(UserError, match="is a file, and a saved_model is a folder"):
+        export.main([str(tmp_path / "small.keras"), "--output", str(tmp_path / "model.tflite")])
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(UserError, match="cannot write .*model.onnx"):
+        export.main([str(tmp_path / "small.keras"), "--format", "onnx"])
 
 
 @tensorflow_only

@@ -25,7 +25,8 @@ def model_and_batch(rng, **values):
     config = Config(glimpses=3, scales=1, bandwidth=6, hidden=8, seed=1, **values)
     model = models.build(config, Spec(20, 20, 1, ("a", "b", "c")))
     boxes = np.tile([5, 5, 10, 10], (16, 1))
-    return model, Batch(rng.integers(0, 256, (16, 20, 20, 1)).astype("uint8"), rng.integers(0, 3, 16), boxes)
+    images = rng.integers(0, 256, (16, 20, 20, 1)).astype("uint8")
+    return model, Batch(images, rng.integers(0, 3, 16), boxes, np.arange(16))
 
 
 def test_the_gradients_are_those_of_the_training_loss(rng):
@@ -73,6 +74,18 @@ def test_a_policy_without_gradient_is_ill_if_it_should_learn(rng, values, ill):
     model, batch = model_and_batch(rng, **values)
     found = health.of_training(model, batch)
     assert found["gradient_norm/location_network"] == 0 and health.never_learns(model, found) is ill
+
+
+def test_a_batch_whose_gazes_all_earn_the_same_is_no_sign_of_illness(rng):
+    model, batch = model_and_batch(rng, reward="correct")
+    one = Batch(*(part[:1] for part in batch))
+    for label in range(3):  # some label is answered wrongly, or rightly, by all copies
+        found = health.of_training(model, one._replace(labels=np.array([label])))
+        if found["advantage_variance"] == 0:
+            assert found["gradient_norm/location_network"] == 0 and not health.never_learns(model, found)
+            break
+    else:
+        pytest.fail("every label divides the copies")
 
 
 def test_one_look_has_nowhere_else_to_go(rng):

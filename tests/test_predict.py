@@ -55,6 +55,11 @@ def odd(kind, folder):
         return save(folder / "large.jpg", large), np.tile(np.linspace(0, 255, 53).astype("uint8"), (40, 1))
     if kind == "16-bit":
         return save(folder / "deep.png", ramp.astype("uint16") * 256 + 7), ramp
+    if kind == "lying on its side":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise by a quarter
+        Image.fromarray(np.rot90(ramp)).save(folder / "side.png", exif=exif)
+        return folder / "side.png", ramp
     if kind == "RGBA":
         colour = np.stack([ramp] * 3 + [np.full_like(ramp, 255)], -1)
         colour[:10, :, 3] = 0  # what is transparent is black
@@ -62,7 +67,7 @@ def odd(kind, folder):
     raise ValueError(kind)
 
 
-@pytest.mark.parametrize("kind", ["1×1", "4000×3000", "16-bit", "RGBA"])
+@pytest.mark.parametrize("kind", ["1×1", "4000×3000", "16-bit", "RGBA", "lying on its side"])
 def test_odd_images_are_seen_as_what_they_show(model_file, tmp_path, kind):
     file, pixels = odd(kind, tmp_path)
     viewer = Viewer(models.load(model_file))
@@ -74,7 +79,8 @@ def test_odd_images_are_seen_as_what_they_show(model_file, tmp_path, kind):
     np.testing.assert_allclose(canvas[..., 0], expected, atol=3)
     assert answer["looks"] == 3 and 1 / 3 <= answer["probability"] < 1
     with Image.open(file) as image:
-        np.testing.assert_allclose(answer["gaze"][0], np.array(image.size) / 2, atol=40 if kind == "4000×3000" else 0.6)
+        middle = np.array(sorted(image.size, reverse=True)) / 2
+        np.testing.assert_allclose(answer["gaze"][0], middle, atol=40 if kind == "4000×3000" else 0.6)
 
 
 def test_a_broken_image_is_told_and_the_others_are_read(model_file, tmp_path, rng, capsys):
@@ -114,6 +120,7 @@ def test_pictures_and_films_are_written(model_file, tmp_path, rng):
 def test_a_run_tells_the_names_of_its_classes(finished):
     folder, _ = finished
     model, classes, file = predict.open_model(str(folder))
+    assert predict.open_model(str(file))[1] == classes
     assert classes == list("0123456789") and file.name == "model.keras" and model.glimpses == 2
 
 
@@ -124,7 +131,12 @@ def test_a_run_tells_the_names_of_its_classes(finished):
         (["nowhere.png"], "there is no nowhere.png"),
         (["."], "holds no PNG or JPEG image"),
         (["text.png"], "cannot read the image"),
+        ([""], "an image has an empty name"),
         (["text.png", "--figure", "nowhere/out.png"], "there is no folder nowhere"),
+        (["text.png", "--figure", "noext"], "the name of a picture ends in .png or .jpg"),
+        (["text.png", "--gif", "film.png"], "the name of a picture ends in .gif"),
+        (["text.png", "--gif"], "--gif needs a value"),
+        (["-v"], "unknown flag -v: flags begin with --, and a file of that name is ./-v"),
         (["text.png", "--exit-confidence", "2"], "exit_confidence should be less than or equal to 1"),
     ],
 )
@@ -145,6 +157,8 @@ def test_a_file_that_holds_another_model_is_told(tmp_path, rng):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match="holds a Sequential: name a model that nam.train has left"):
         predict.open_model(str(tmp_path / "other.keras"))
+    with pytest.raises(UserError, match="there is no model nowhere.keras"):
+        predict.open_model("nowhere.keras")
     (tmp_path / "broken.keras").write_bytes(b"no model")
     with pytest.raises(UserError, match="cannot load the model"):
         predict.open_model(str(tmp_path / "broken.keras"))

@@ -49,7 +49,7 @@ def test_a_run_leaves_its_folder(finished):
     folder, result = finished
     files = sorted(path.name for path in folder.iterdir())
     assert [name for name in files if "tfevents" not in name] == [
-        "config.json", "hardware.json", "model.keras", "result.json", "train", "validation",
+        "config.json", "dataset.json", "hardware.json", "model.keras", "result.json", "train", "validation",
     ]  # fmt: skip
     assert json.loads((folder / "result.json").read_text()) == result
     assert Config.from_json((folder / "config.json").read_text()) == Config(**SMALL).resolved("digits")
@@ -65,7 +65,8 @@ def test_the_result_says_what_was_measured(finished):
         assert all(0 < result[split][kind] < 1 for kind in ("deterministic", "sampled", "vote"))
     assert set(result["seconds"]) == {"total", "per_epoch"}
     assert result["dataset"] == {
-        "name": "digits", "task": "translated", "train": 1920, "validation": 429, "test": 3590, "substituted": False,
+        "name": "digits", "task": "translated", "train": 1920, "validation": 429, "test": 3590,
+        "classes": list("0123456789"), "substituted": False,
     }  # fmt: skip
 
 

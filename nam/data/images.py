@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nam.errors import UserError
 
@@ -45,7 +45,7 @@ class Placed(NamedTuple):
 
     pixels: np.ndarray  # (height, width, channels) uint8
     corner: tuple[int, int]  # (x, y) of its upper left corner on the canvas
-    zoom: float  # pixels of the canvas per pixel of the file, 1 at most
+    zoom: tuple[float, float]  # pixels of the canvas per pixel of the file, across and down, 1 at most
 
 
 def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -76,11 +76,11 @@ def place(path, shape: tuple[int, int, int]) -> Placed:
 
     Raises `UserError` if the file is not a whole image.
     """
-    canvas, pixels, zoom = np.zeros(shape, "uint8"), decode(path, shape[-1]), 1.0
+    canvas, pixels, zoom = np.zeros(shape, "uint8"), decode(path, shape[-1]), (1.0, 1.0)
     if pixels.shape[0] > shape[0] or pixels.shape[1] > shape[1]:
         image = Image.fromarray(pixels.squeeze(-1) if shape[-1] == 1 else pixels)
         image.thumbnail((shape[1], shape[0]), Image.Resampling.BOX)
-        zoom = max(image.size) / max(pixels.shape[:2])
+        zoom = image.width / pixels.shape[1], image.height / pixels.shape[0]
         pixels = np.asarray(image).reshape(image.height, image.width, shape[-1])
     top, left = ((whole - part) // 2 for whole, part in zip(shape[:2], pixels.shape[:2], strict=True))
     canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
@@ -117,6 +117,6 @@ def _opened(path):
     try:
         with Image.open(path) as image:
             image.load()
-            yield image
+            yield ImageOps.exif_transpose(image)  # cameras store what is upright lying on its side, and say so
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path} ({error}): repair or remove it.") from None

@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     images: np.ndarray  # (n, height, width, channels) uint8
     labels: np.ndarray  # (n,) int32
     boxes: np.ndarray  # (n, 4) (x, y, width, height) of the target, pixels
+    examples: np.ndarray  # (n,) which digit of the split each was drawn from
 
 
 class Batches(keras.utils.PyDataset):
@@ -82,7 +83,7 @@ class Batches(keras.utils.PyDataset):
                 return tasks.crop(donors, corners, size)
 
             images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng)
-            drawn.append((images[taken], self._labels(chosen)[taken], boxes[taken]))
+            drawn.append((images[taken], self._labels(chosen)[taken], boxes[taken], chosen[taken]))
         return Batch(*(np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*drawn, strict=True)))
 
     def labels(self, index: int) -> np.ndarray:

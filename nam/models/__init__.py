@@ -21,10 +21,13 @@ def build(config: Config, spec: Spec) -> keras.Model:
 
 def load(path: Path) -> keras.Model:
     """The uncompiled model of a `.keras` file, loaded in Keras's safe mode: no code of the file's is run."""
+    if not path.is_file():
+        raise UserError(f"there is no model {path}: name a run's folder or its .keras file.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken file shows as any of a dozen exceptions
-        raise UserError(f"cannot load the model {path} ({str(error).splitlines()[0]}): train the run anew.") from None
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"cannot load the model {path} ({reason}): train its run anew, or take another copy.") from None
 
 
 def _ram(config: Config, spec: Spec) -> RecurrentAttention:
