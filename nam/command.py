@@ -20,6 +20,7 @@ BACKENDS = ("tensorflow", "jax")
 V = TypeVar("V", bound=Values)
 
 # Fields that help calls by what they stand for.
+StudyNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY...")]
 RunName = Annotated[str, tyro.conf.arg(metavar="RUN")]
 ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 
@@ -76,7 +77,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         status = main(sys.argv[1:]) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 2
+        status = error.status
     except ModuleNotFoundError as error:
         others = [name for name in BACKENDS if name != backend]
         print(f"error: {error.name} is not installed: install it, or set KERAS_BACKEND={others[0]}.", file=sys.stderr)

@@ -220,8 +220,9 @@ class Config(Values):
 class Execution(Values):
     """Where and how a run is computed: not part of what it is."""
 
-    name: str | None = Field(None, description="folder of the run under LOGS/runs. None: made from what differs")
+    name: str | None = Field(None, description="folder of the run under LOGS/STUDY. None: made from what differs")
     logs: str = Field("logs", description="folder of all runs")
+    study: str = Field("runs", description="folder of the run's study under LOGS")
     data_dir: str | None = Field(
         None,
         description="folder of prepared datasets: TensorFlow Datasets' own, or mnist.npz and the like as Keras keeps "
@@ -234,7 +235,43 @@ class Execution(Values):
 
 def named_configs() -> dict[str, dict[str, Any]]:
     """The starting points that `configs.json` holds for `--config NAME`: name → values."""
-    return json.loads(resources.files("nam").joinpath("configs.json").read_text())["configs"]
+    return _named("configs")
+
+
+def _named(part: str) -> dict[str, dict[str, Any]]:
+    return json.loads(resources.files("nam").joinpath("configs.json").read_text())[part]
+
+
+class Study(Values):
+    """Runs that differ in one thing, each for every policy and seed; all else is as published, but for what is fixed.
+
+    Several fields may vary together: the first run has the first value of each, and so on.
+    """
+
+    question: str
+    vary: dict[str, list[Any]]
+    fixed: dict[str, Any] = {}
+    policies: tuple[str, ...] = ("frozen", "learned")
+    seeds: tuple[int, ...] = (0,)
+
+    def runs(self, epochs: int | None = None) -> dict[str, Config]:
+        """The runs by the names of their folders; `epochs` shortens them all. Raises `UserError` for an unknown key."""
+        common = {**named_configs()["published"], **self.fixed, **({} if epochs is None else {"epochs": epochs})}
+        found = {}
+        for seed in self.seeds:
+            for values in zip(*self.vary.values(), strict=True):
+                point = dict(zip(self.vary, values, strict=True))
+                texts = ["-".join(map(str, v)) if isinstance(v, list) else str(v) for v in values]
+                name = "_".join(f"{field}={text}" for field, text in zip(point, texts, strict=True))
+                for policy in self.policies:
+                    config = Config(**{**common, **point, "policy": policy, "seed": seed})
+                    found[f"{name}_{policy}_seed={seed}"] = config
+        return found
+
+
+def studies() -> dict[str, Study]:
+    """The studies that `configs.json` holds, by name."""
+    return {name: Study(**values) for name, values in _named("studies").items()}
 
 
 def load_config(name_or_file: str) -> Config:

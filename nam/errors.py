@@ -8,8 +8,10 @@ class UserError(Exception):
     """Something nam was given is wrong: a value, a file, a dataset.
 
     Its message is one sentence that says what and how to repair it; a command prints that sentence alone and exits
-    with status 2.
+    with `status`.
     """
+
+    status = 2
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -7,11 +7,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nam import machine
+import filelock
+
 from nam.config import Config, Execution, named_configs
 from nam.errors import UserError
 
 MODEL = "model.keras"
+
+
+class Busy(UserError):
+    """Another process trains this run."""
+
+    status = 75  # as sysexits.h numbers what is worth another try later
 
 
 class Run:
@@ -25,12 +32,13 @@ class Run:
         self.path = path
 
     @classmethod
-    def of(cls, config: Config, execution: Execution, study: str = "runs") -> "Run":
+    def of(cls, config: Config, execution: Execution) -> "Run":
         """The folder of a resolved config's run. Raises `UserError` if another run lives there."""
-        name = execution.name or name_of(config)
-        if re.search(r"[/\\\0]|^\.", name) or len(name.encode()) > 200:
-            raise UserError(f"name must be a plain folder name of at most 200 letters. Received: name={name}")
-        run = cls(Path(execution.logs).expanduser() / study / name)
+        names = {"name": execution.name or name_of(config), "study": execution.study}
+        for field, name in names.items():
+            if re.search(r"[/\\\0]|^\.|^$", name) or len(name.encode()) > 200:
+                raise UserError(f"{field} must be a plain folder name of at most 200 letters. Received: {field}={name}")
+        run = cls(Path(execution.logs).expanduser() / names["study"] / names["name"])
         existing = run.read("config.json")
         if existing is not None:
             new = json.loads(config.to_json())
@@ -38,7 +46,7 @@ class Run:
             if keys:
                 changes = ", ".join(f"{key} {existing.get(key)} there and {new.get(key)} here" for key in keys)
                 raise UserError(
-                    f"{run.path} holds another run ({changes}): choose another --name, or remove that folder."
+                    f"{run.path} holds another run ({changes}): choose another --name or --logs, or remove that folder."
                 )
         return run
 
@@ -52,17 +60,36 @@ class Run:
             raise UserError(f"{path} has no model yet: train its run for at least one epoch.")
         return run
 
+    @contextlib.contextmanager
+    def claim(self):
+        """Keeps other processes out of this run until the block ends, or this process does. Raises `Busy`."""
+        lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            raise Busy(f"another process trains {self.path}: wait for it, or stop it.") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"cannot write to {self.path} ({error.strerror}): name a writable folder with --logs.")
+
     def create(self, config: Config, dataset: dict[str, Any], **how) -> None:
         """Writes what the run is, its data, and the machine's card; `how` adds how it is computed to the card."""
+        from nam import machine  # here: it takes Keras along, and who only reads runs does not need that
+
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
             self.write("hardware.json", {**machine.card(), **how})
         except OSError as error:
-            raise UserError(
-                f"cannot write to {self.path} ({error.strerror}): name a writable folder with --logs."
-            ) from None
+            raise self._unwritable(error) from None
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The JSON file of that name, or `None` if there is none."""

@@ -17,7 +17,7 @@ from nam.signals import Signals, Stopped
 DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same command goes on where a stopped run ended."
 
 
-def train(config: Config, execution: Execution | None = None, study: str = "runs") -> dict[str, Any]:
+def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     """Trains the run of `config`, or goes on with it, and returns what its `result.json` holds.
 
     A finished run is not trained again. Interrupted at any moment, the same call goes on from the last whole epoch.
@@ -25,20 +25,18 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     Args:
         config: The run's values; what is open is filled in by the presets.
         execution: Where and how to run.
-        study: Folder under `execution.logs`.
 
     Raises:
-        UserError: If a value, the dataset or the folder is not usable, or the loss becomes NaN.
+        UserError: If a value, the dataset or the folder is not usable, or the loss becomes NaN; `runs.Busy` if another
+            process trains this run.
     """
     # Imported here so that a misspelt flag and --help are answered at once, and TensorFlow's notices kept quiet.
     with command.quiet():
         try:
             import keras
 
-            from nam import callbacks, data, machine, models
-            from nam.accuracy import Evaluator
-            from nam.events import Events
-            from nam.runs import MODEL, Run
+            from nam import callbacks, data, machine, models  # noqa: F401 (callbacks: so that it comes quietly)
+            from nam.runs import Run
         except ModuleNotFoundError as error:
             raise UserError(
                 f"{error.name} is not installed: install it, or set KERAS_BACKEND to tensorflow or jax, whichever is."
@@ -53,7 +51,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
             print(notice, flush=True)
         config = config.model_copy(update={"dataset": found})
     config = config.resolved(config.dataset)
-    run = Run.of(config, execution, study)
+    run = Run.of(config, execution)
     finished = run.read("result.json")
     if finished is not None:
         print(f"finished before: {run.path}")
@@ -66,7 +64,6 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
     compile_model(model, config, execution)
-    jit = model.jit_compile
     dataset = {
         "name": config.dataset,
         "task": config.task,
@@ -74,7 +71,20 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         "classes": list(splits.spec.classes),
         "substituted": substituted,
     }
-    run.create(config, dataset, jit=execution.jit, mixed_precision=execution.mixed_precision)
+    with run.claim():
+        finished = run.read("result.json")  # another process may have ended it meanwhile
+        if finished is None:
+            run.create(config, dataset, jit=execution.jit, mixed_precision=execution.mixed_precision)
+            finished = _complete(run, config, execution, model, splits)
+        return finished
+
+
+def _complete(run, config: Config, execution: Execution, model, splits) -> dict[str, Any]:
+    """Trains the compiled model from where its run stands to the end, and returns the result."""
+    from nam import callbacks, models
+    from nam.accuracy import Evaluator
+    from nam.events import Events
+    from nam.runs import MODEL
 
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
     monitor = "val_vote_accuracy" if config.policy in ("frozen", "random") else "val_accuracy"
@@ -83,8 +93,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
     if first_epoch:
         left = f"epoch {first_epoch + 1} of {config.epochs}" if first_epoch < config.epochs else "the final test"
         print(f"going on with {left}: {run.path}", flush=True)
-    events = Events(run, first_epoch)
-    signals = Signals()
+    events, signals, jit = Events(run, first_epoch), Signals(), model.jit_compile
     try:
         with signals:
             model.fit(
@@ -134,7 +143,7 @@ def train(config: Config, execution: Execution | None = None, study: str = "runs
         "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / config.epochs, 2)},
         "images_per_second": round(speeds[len(speeds) // 2], 1),
         "parameters": model.count_params(),
-        "dataset": dataset,
+        "dataset": run.read("dataset.json"),
     }
     run.write("result.json", result)
     resume.finish()

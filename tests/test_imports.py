@@ -30,6 +30,7 @@ ORDER = [
     "signals",
     "callbacks",
     "train",
+    "study",
 ]
 ROOT = Path(nam.__file__).parent
 
@@ -73,7 +74,7 @@ def test_tensorflow_is_imported_only_where_it_is_needed():
 
 
 def test_a_misspelt_flag_is_told_without_loading_keras():
-    light = ("train", "evaluate", "predict", "export")
+    light = ("train", "evaluate", "predict", "export", "study")
     code = f"import sys, {', '.join(f'nam.{name}' for name in light)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "nam.train" in loaded and not {"keras", "tensorflow", "jax", "matplotlib"} & {*loaded}

@@ -134,6 +134,16 @@ def test_another_run_is_kept_out_of_the_folder(finished):
     assert sorted(finished[0].rglob("*")) == before
 
 
+def test_two_processes_never_train_the_same_run(tmp_path):
+    held = runs.Run(tmp_path / "runs" / "run")
+    with held.claim():
+        process = command(tmp_path)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == runs.Busy.status and "another process trains" in err and len(err.splitlines()) == 1
+    with held.claim():  # free again
+        pass
+
+
 class Crash(Exception):
     """Ends a run at a chosen moment."""
 

@@ -1,0 +1,151 @@
+"""Studies: what they consist of, and that nothing runs twice, is lost, or stops the rest."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nam import study
+from nam.config import Study, studies
+from nam.errors import UserError
+from nam.runs import Run
+from tests.small import SMALL
+
+TINY = {**SMALL, "scale_factors": [1], "distractors": None, "distractor_size": None, "padding": "zero", "epochs": 1}
+
+
+def tiny(**values):
+    fixed = {**TINY, **values.pop("fixed", {})}
+    return Study(
+        **{"question": "Does it run?", "vary": {"glimpses": [1, 2]}, "policies": ("frozen",), "fixed": fixed, **values}
+    )
+
+
+def test_every_study_is_made_of_whole_configs():
+    for name, found in studies().items():
+        configs = found.runs()
+        assert len(configs) == len(next(iter(found.vary.values()))) * len(found.policies) * len(found.seeds), name
+        assert len({config.to_json() for config in configs.values()}) == len(configs), name
+        for config in configs.values():
+            assert (config.task, config.canvas, config.dataset) == ("belaid", 100, "mnist")
+            assert config.resolved("mnist") == config  # nothing is left open
+            assert config.samples == 4 and config.epochs in (15, 100)
+
+
+def test_a_study_names_what_varies():
+    vary = {"scales": [2, 3], "scale_factors": [[1, 2], [1, 2, 4]]}
+    found = Study(question="?", vary=vary, seeds=(0, 1)).runs(epochs=2)
+    assert list(found)[:2] == [
+        "scales=2_scale_factors=1-2_frozen_seed=0",
+        "scales=2_scale_factors=1-2_learned_seed=0",
+    ]
+    config = found["scales=3_scale_factors=1-2-4_learned_seed=1"]
+    assert (config.scales, config.scale_factors, config.policy) == (3, (1, 2, 4), "learned")
+    assert (config.seed, config.epochs) == (1, 2)
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match="unknown key 'glimpse'. Did you mean 'glimpses'"):
+        Study(question="?", vary={"glimpse": [2]}).runs()
+    with pytest.raises(UserError, match="unknown key 'seed'. Did you mean 'seeds'"):
+        Study(question="?", vary={}, seed=3)
+    with pytest.raises(UserError, match="unknown study 'glimpse'. Did you mean 'glimpses'"):
+        study.main(["glimpse"])
+    assert set(study.choose(["all"])) == set(studies())
+
+
+def test_studies_are_listed_and_tried_without_training(tmp_path, capsys):
+    assert study.main(["--list"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{name}: {found.question}" in text for name, found in studies().items())
+    assert study.main(["std", "--dry-run", "--seeds", "2", "--logs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 * 2 * 2 and lines[0] == "std/std=0.1_frozen_seed=0" and not list(tmp_path.iterdir())
+
+
+class Engine:
+    """Pretends to train; some runs fail."""
+
+    def __init__(self, logs, failing=()):
+        self.logs = logs
+        self.failing = failing
+        self.trained = []
+
+    def __call__(self, task):
+        self.trained.append(task.name)
+        if task.name in self.failing:
+            return "it fails"
+        run = task.run(self.logs)
+        run.path.mkdir(parents=True)
+        run.write("config.json", json.loads(task.config.to_json()))
+        run.write("result.json", {"validation": {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3}})
+        return None
+
+    def stop(self):
+        raise AssertionError
+
+
+def test_a_failing_run_does_not_stop_the_rest(tmp_path):
+    todo = study.tasks({"tiny": tiny(vary={"glimpses": [1, 2, 3]})})
+    engine = Engine(tmp_path, failing=[todo[1].name])
+    outcomes = [(task.name, failure) for task, failure, _ in study.train_all(todo, engine, tmp_path, workers=2)]
+    assert outcomes == [(todo[0].name, None), (todo[1].name, "it fails"), (todo[2].name, None)]
+
+
+def test_the_same_run_is_not_trained_for_another_study(tmp_path):
+    first, second = (study.tasks({name: tiny()}) for name in ("first", "second"))
+    engine = Engine(tmp_path)
+    for todo in (first, second):
+        assert [failure for _, failure, _ in study.train_all(todo, engine, tmp_path, workers=1)] == [None, None]
+    assert len(engine.trained) == 2
+    assert second[0].run(tmp_path).read("result.json") == first[0].run(tmp_path).read("result.json")
+    assert not list(tmp_path.rglob(".copy-*"))
+
+
+def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "studies", lambda: {"tiny": tiny()})
+    monkeypatch.setattr(study, "Local", lambda logs, data_dir: Engine(logs))
+    assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
+    with pytest.raises(UserError, match="holds another run .epochs 1 there and 2 here"):
+        study.main(["tiny", "--logs", str(tmp_path), "--epochs", "2"])
+
+
+def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
+    broken = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "core": "rnn"}
+    found = tiny(vary={"learning_rate": [100.0, 0.001]}, fixed=broken)
+    monkeypatch.setattr(study, "studies", lambda: {"tiny": found})
+    assert study.main(["tiny", "--logs", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0" / study.FAILURE
+    assert "[1/2] tiny/learning_rate=100.0_frozen_seed=0: status 2: error: the loss became" in out
+    assert "the loss became" in failed.read_text()
+    assert "[2/2] tiny/learning_rate=0.001_frozen_seed=0: vote" in out and "0 minutes left" in out
+    run = Run(tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0")
+    assert run.read("result.json")["test"] is None  # a search leaves it alone
+    with Run(failed.parent).claim():  # another process trains the one that is left
+        assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
+    assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {study.ELSEWHERE}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_can_go_on(tmp_path, number):
+    code = (
+        "from nam import command, study; from tests.test_study import tiny\n"
+        "study.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
+        "command.run(study.main)"
+    )
+    words = [sys.executable, "-c", code, "tiny", "--logs", str(tmp_path)]
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+    folder = tmp_path / "tiny" / "glimpses=1_frozen_seed=0"
+    while not (folder / "state.npz").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 130 and "the same command goes on from there" in out
+    assert (folder / "state.npz").exists() and not (folder / "result.json").exists()
+    with Run(folder).claim():  # nothing trains on
+        pass
