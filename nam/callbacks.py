@@ -104,10 +104,11 @@ class Record(keras.callbacks.Callback):
     Tells if the location network gets no gradient although it should learn.
     """
 
-    def __init__(self, events: Events, validation: Batches, epochs: int, classes: Sequence[str]):
+    def __init__(self, events: Events, validation: Batches, epochs: int, classes: Sequence[str], pictures: bool = True):
         super().__init__()
         self.events = events
         self.classes = classes
+        self.pictures = pictures
         self.every = max(1, round(epochs / PICTURES))
         self.epochs = epochs
         # The same in every epoch, so that its health can be compared.
@@ -120,7 +121,7 @@ class Record(keras.callbacks.Callback):
         validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
         self.events.scalars("train", train, epoch)
         self.events.scalars("validation", validation, epoch)
-        if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+        if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
             self.viewer = self.viewer or Viewer(self.model)
             figure = pictures.gaze(self.viewer, self.batch, self.classes)
             self.events.image("validation", "gaze", plots.pixels(figure), epoch)

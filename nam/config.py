@@ -230,6 +230,7 @@ class Execution(Values):
     )
     jit: Literal["auto", "on", "off"] = Field("auto", description="compile with XLA; auto: where it is faster")
     mixed_precision: bool = Field(False, description="compute in float16 where it is safe (for GPUs)")
+    no_pictures: bool = Field(False, description="leave the pictures of the gaze out of the event files")
     no_test: bool = Field(False, description="leave the test split alone, as one should while choosing values")
 
 

@@ -96,7 +96,7 @@ class Local:
         with tempfile.TemporaryDirectory() as temporary:
             config = Path(temporary) / "config.json"
             config.write_text(task.config.to_json())
-            words = [sys.executable, "-m", "nam.train", "--config", str(config), "--no-test"]
+            words = [sys.executable, "-m", "nam.train", "--config", str(config), "--no-test", "--no-pictures"]
             words += ["--logs", str(self.logs), "--study", task.study, "--name", task.name]
             words += ["--data-dir", self.data_dir] if self.data_dir else []
             if self._stopped.is_set():

@@ -109,7 +109,9 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         learning_rates(config),
                         Evaluator(model, config.samples, jit),
                     ),
-                    callbacks.Record(events, splits.validation, config.epochs, splits.spec.classes),
+                    callbacks.Record(
+                        events, splits.validation, config.epochs, splits.spec.classes, not execution.no_pictures
+                    ),
                     resume,
                     callbacks.Obey(signals),
                 ],
