@@ -32,9 +32,9 @@ def of_split(model, data: Batches, classes: Sequence[str]) -> dict[str, Figure]:
     looks = locations.shape[1]
     later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
     groups = (
-        {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)},
-        {"all after the first": heat_map(later)}
-        | {name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()},
+        {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)}
+        | {"all after the first": heat_map(later)},
+        {name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()},
     )
     return {
         "gaze": gaze(viewer, batch, classes),
