@@ -166,6 +166,7 @@ class RecurrentAttention(keras.Model):
         heads = {"kernel_initializer": kernel, "dtype": "float32"}
         self.action_network = keras.layers.Dense(classes, **heads, name="action_network")
         self.baseline_network = keras.layers.Dense(1, **heads, name="baseline_network")
+        self._traced = None
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*PARTS, "reward")}
 
     def build(self, images_shape):
@@ -292,10 +293,14 @@ class RecurrentAttention(keras.Model):
     def trace(self, images, labels):
         """Outputs of a training pass, and the gradient of its loss for each trainable variable.
 
-        Not compiled, nothing changed but the state of the random generators: to see how training goes.
+        Nothing is changed but the state of the random generators, on TensorFlow: to see how training goes.
         """
+        if self._traced is None:
+            self._traced = self._compile_trace()
+        return self._traced(images, labels)
 
-        def run():
+    def _compile_trace(self):
+        def run(images, labels):
             outputs = self(images, training=True)
             parts, _ = losses.hybrid(labels, outputs, **self.objective)
             return sum(ops.mean(part) for part in parts.values()), outputs
@@ -303,18 +308,33 @@ class RecurrentAttention(keras.Model):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            with tf.GradientTape() as tape:
-                loss, outputs = run()
-            return outputs, tape.gradient(loss, self.trainable_variables)
+            @tf.function(reduce_retracing=True)
+            def traced(images, labels):
+                with tf.GradientTape() as tape:
+                    loss, outputs = run(images, labels)
+                return outputs, tape.gradient(loss, self.trainable_variables)
+
+            return traced
         import jax
 
-        def stateless(values):
-            with keras.StatelessScope(zip(self.trainable_variables, values, strict=True)):
-                return run()
+        @jax.jit
+        def traced(trainable, others, images, labels):
+            def loss(trainable):
+                variables = zip(
+                    self.trainable_variables + self.non_trainable_variables, [*trainable, *others], strict=True
+                )
+                with keras.StatelessScope(variables):
+                    return run(images, labels)
 
-        values = [variable.value for variable in self.trainable_variables]
-        gradients, outputs = jax.grad(stateless, has_aux=True)(values)
-        return outputs, gradients
+            gradients, outputs = jax.grad(loss, has_aux=True)(trainable)
+            return outputs, gradients
+
+        def values(variables):
+            return [variable.value for variable in variables]
+
+        return lambda images, labels: traced(
+            values(self.trainable_variables), values(self.non_trainable_variables), images, labels
+        )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Compiled metrics see the logits of the last look, each copy as an example of its own."""
