@@ -99,13 +99,13 @@ class Local:
             words = [sys.executable, "-m", "nam.train", "--config", str(config), "--no-test", "--no-pictures"]
             words += ["--logs", str(self.logs), "--study", task.study, "--name", task.name]
             words += ["--data-dir", self.data_dir] if self.data_dir else []
-            if self._stopped.is_set():
-                return "stopped"
             # A session of its own: Ctrl-C reaches it through `stop`, once.
             process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
             )
             self._processes.add(process)
+            if self._stopped.is_set():  # perhaps while it was started
+                process.terminate()
             output, _ = process.communicate()
             self._processes.discard(process)
         if process.returncode == 0:
@@ -124,7 +124,7 @@ class Local:
         """Lets every process end its step and save what it has."""
         self._stopped.set()
         for process in list(self._processes):
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
 
 
 def same_run(task: Task, logs: Path) -> Path | None:
