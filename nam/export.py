@@ -84,7 +84,6 @@ def main(argv: Sequence[str]) -> None:
     if output and not usual.suffix and output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file, and a {options.format} is a folder: name another with --output.")
     with command.quiet():
-        from nam import models  # noqa: F401 (imported by open_model, and not as quietly)
         from nam.predict import open_model
 
         check(options.format)

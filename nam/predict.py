@@ -75,8 +75,9 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
 
 def open_model(name: str) -> tuple[Any, list[str], Path]:
     """The model of a run's folder or of a `.keras` file, the names of its classes, and its file."""
-    from nam import models
-    from nam.runs import MODEL, Run
+    with command.quiet():
+        from nam import models
+        from nam.runs import MODEL, Run
 
     path = Path(name).expanduser()
     if path.suffix != ".keras":
@@ -111,7 +112,7 @@ def find(names: Sequence[str]) -> list[Path]:
 def main(argv: Sequence[str]) -> int:
     options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
     with command.quiet():
-        from nam import models, pictures, plots  # noqa: F401 (models: imported by open_model, and not as quietly)
+        from nam import pictures, plots
         from nam.gaze import Viewer
 
     for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
