@@ -1,13 +1,17 @@
 """What TensorBoard shows of a run: scalars, pictures, machine, config and HParams. Written without TensorFlow."""
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
-from nam.config import Config
+from nam.config import Config, studies
 from nam.runs import Run
 
 # Metrics of the HParams dashboard: (group, tag) of the scalar, and its column's name.
@@ -41,18 +45,18 @@ class Events:
     `first_epoch` on is dropped by TensorBoard.
     """
 
-    def __init__(self, run: Run, first_epoch: int = 0):
+    def __init__(self, run: Run, first_epoch: int = 0, groups: Sequence[str] = ("", "train", "validation")):
         config, card = run.read("config.json"), run.read("hardware.json")
         self.writers = {
-            group: SummaryWriter(str(run.path / group), purge_step=first_epoch, flush_secs=3600)
-            for group in ("", "train", "validation")
+            group: SummaryWriter(str(run.path / group), purge_step=first_epoch, flush_secs=3600) for group in groups
         }
         for writer in self.writers.values():
             writer.add_text("machine", _table(card), first_epoch)
             writer.add_text("config", _table(config), first_epoch)
         self._add(_hparams_columns())
-        values = {key: _hparam(value) for key, value in config.items()}
-        self._add(hparams.hparams_pb(values, trial_id=run.path.name))
+        study = run.path.parent.name
+        values = {key: _hparam(value) for key, value in {"study": study, **config}.items()}
+        self._add(hparams.hparams_pb(values, trial_id=f"{study}/{run.path.name}"))
         self.flush()
 
     def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
@@ -60,11 +64,12 @@ class Events:
             self.writers[group].add_scalar(tag, value, epoch)
 
     def final(self, found: dict[str, dict[str, float] | None], epoch: int) -> None:
-        """Adds the accuracies of the best model on each split, as `test/deterministic` and so on."""
+        """Adds the accuracies of the best model on each split, as `test/deterministic` and so on: the run is done."""
         for split, shares in found.items():
             self.scalars(
                 "", {f"{split}/{kind}": share for kind, share in (shares or {}).items() if kind != "votes"}, epoch
             )
+        self._add(_session_end())
 
     def image(self, group: str, tag: str, pixels, epoch: int) -> None:
         """Adds a picture, `(height, width, 3)` uint8."""
@@ -83,9 +88,29 @@ class Events:
         self.writers[""].file_writer.add_summary(Summary.FromString(summary.SerializeToString()), 0)
 
 
+def of_copy(run: Run) -> None:
+    """Lets a copied run tell the study whose folder it is in now."""
+    result = run.read("result.json")
+    for path in run.path.glob("events.out.*"):
+        path.unlink()
+    events = Events(run, groups=("",))
+    events.final({split: result[split] for split in ("test", "validation")}, result["epochs"])
+    events.close()
+
+
 def _hparams_columns():
+    varied = {field for study in studies().values() for field in study.vary}
+    fields = sorted(Config.model_fields, key=lambda field: (field != "policy", field not in varied))
     metrics = [hparams.Metric(tag, group=group, display_name=name) for (group, tag), name in METRICS.items()]
-    return hparams.hparams_config_pb([hparams.HParam(name) for name in Config.model_fields], metrics)
+    return hparams.hparams_config_pb([hparams.HParam(name) for name in ("study", *fields)], metrics)
+
+
+def _session_end():
+    """Without it the HParams dashboard calls the run unfinished; `summary_v2` does not make one."""
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+    data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
+    value = summary_pb2.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=data, tensor=metadata.NULL_TENSOR)
+    return summary_pb2.Summary(value=[value])
 
 
 def _hparam(value):

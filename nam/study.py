@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from nam import command
+from nam import command, events
 from nam.config import Config, Execution, Study, Values, studies
 from nam.errors import UserError, did_you_mean
 from nam.runs import Busy, Run
@@ -118,7 +118,9 @@ class Local:
             return lines[-1]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE).write_text(output)
-        return f"status {process.returncode}: {lines[-1]} (all it said: {folder / FAILURE})"
+        # TensorFlow may say more as it goes.
+        told = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
+        return f"status {process.returncode}: {told} (all it said: {folder / FAILURE})"
 
     def stop(self) -> None:
         """Lets every process end its step and save what it has."""
@@ -146,7 +148,9 @@ def train_all(todo: Sequence[Task], engine, logs: Path, workers: int) -> Iterato
             return task, engine(task), time.monotonic() - begun
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".copy-") as temporary:
-            shutil.copytree(same, Path(temporary) / task.name).rename(folder)
+            copy = shutil.copytree(same, Path(temporary) / task.study / task.name)
+            events.of_copy(Run(copy))
+            copy.rename(folder)
         return task, None, time.monotonic() - begun
 
     with ThreadPoolExecutor(workers) as pool:

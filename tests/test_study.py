@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from nam import study
 from nam.config import Study, studies
@@ -82,7 +84,9 @@ class Engine:
         run = task.run(self.logs)
         run.path.mkdir(parents=True)
         run.write("config.json", json.loads(task.config.to_json()))
-        run.write("result.json", {"validation": {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3}})
+        run.write("hardware.json", {"cores": 1})
+        shares = {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3}
+        run.write("result.json", {"validation": shares, "test": None, "epochs": 1})
         return None
 
     def stop(self):
@@ -104,6 +108,11 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     assert len(engine.trained) == 2
     assert second[0].run(tmp_path).read("result.json") == first[0].run(tmp_path).read("result.json")
     assert not list(tmp_path.rglob(".copy-*"))
+    accumulator = EventAccumulator(str(second[0].run(tmp_path).path)).Reload()
+    start = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info
+    assert start.hparams["study"].string_value == "second" and start.group_name == f"second/{second[0].name}"
+    assert accumulator.Scalars("validation/vote")[0].value == 0.5
 
 
 def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):

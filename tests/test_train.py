@@ -116,7 +116,7 @@ def test_events_hold_scalars_cards_pictures_and_hparams(finished):
     own, accumulator = scalars(folder)
     assert own["test/deterministic"][0][1] == pytest.approx(result["test"]["deterministic"])
     plugin = accumulator.summary_metadata
-    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(plugin)
+    assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(plugin)
 
 
 def test_a_finished_run_is_not_trained_again(finished, capsys):
