@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nam import command
-from nam.config import Config, Execution, Values
+from nam.config import Execution, Values
 from nam.errors import UserError
 from nam.scorecard import table, warnings
 
@@ -181,7 +181,7 @@ def main(argv: Sequence[str]) -> None:
 
     machine.keep_memory()
     run = Run.open(Path(options.run))
-    config = Config(**run.read("config.json"))
+    config = run.config()
     model = models.load(run.path / MODEL)
     model.compile(jit_compile=True)  # as fast as it can be: its time is told
     splits = data.load(config, options.data_dir)

@@ -39,15 +39,15 @@ class Run:
             if re.search(r"[/\\\0]|^\.|^$", name) or len(name.encode()) > 200:
                 raise UserError(f"{field} must be a plain folder name of at most 200 letters. Received: {field}={name}")
         run = cls(Path(execution.logs).expanduser() / names["study"] / names["name"])
-        existing = run.read("config.json")
-        if existing is not None:
-            new = json.loads(config.to_json())
-            keys = sorted(key for key in {*existing, *new} if existing.get(key) != new.get(key))
-            if keys:
-                changes = ", ".join(f"{key} {existing.get(key)} there and {new.get(key)} here" for key in keys)
-                raise UserError(
-                    f"{run.path} holds another run ({changes}): choose another --name or --logs, or remove that folder."
-                )
+        existing = run.config()
+        if existing not in (None, config):
+            there, here = (json.loads(one.to_json()) for one in (existing, config))
+            changes = ", ".join(
+                f"{key} {there[key]} there and {here[key]} here" for key in sorted(here) if there[key] != here[key]
+            )
+            raise UserError(
+                f"{run.path} holds another run ({changes}): choose another --name or --logs, or remove that folder."
+            )
         return run
 
     @classmethod
@@ -90,6 +90,17 @@ class Run:
             self.write("hardware.json", {**machine.card(), **how})
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def config(self) -> Config | None:
+        """What the run is, or `None` if nothing says so. A field that is newer than the run has its default."""
+        values = self.read("config.json")
+        if values is None:
+            return None
+        if not isinstance(values.get("dataset"), str):
+            raise UserError(
+                f"{self.path / 'config.json'} names no dataset: repair it, or train its run anew elsewhere."
+            )
+        return Config(**values).resolved(values["dataset"])
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The JSON file of that name, or `None` if there is none."""

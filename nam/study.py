@@ -131,10 +131,10 @@ class Local:
 
 def same_run(task: Task, logs: Path) -> Path | None:
     """The folder of the same run, finished under another study's name: a run is what its config says."""
-    config = json.loads(task.config.to_json())
     for result in sorted(logs.glob("*/*/result.json")):
-        if Run(result.parent).read("config.json") == config:
-            return result.parent
+        with contextlib.suppress(UserError):  # a folder that cannot be read is not the same run
+            if Run(result.parent).config() == task.config:
+                return result.parent
     return None
 
 

@@ -115,6 +115,20 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     assert accumulator.Scalars("validation/vote")[0].value == 0.5
 
 
+def test_a_run_from_before_a_field_was_added_is_the_same_run(tmp_path):
+    (task,) = study.tasks({"tiny": tiny(vary={"glimpses": [1]})})
+    engine = Engine(tmp_path)
+    list(study.train_all([task], engine, tmp_path, workers=1))
+    values = task.run(tmp_path).read("config.json")
+    task.run(tmp_path).write("config.json", {name: value for name, value in values.items() if name != "loss_steps"})
+    assert task.run(tmp_path).config() == task.config
+    (tmp_path / "other" / "broken").mkdir(parents=True)
+    for name in ("config.json", "result.json"):
+        (tmp_path / "other" / "broken" / name).write_text("{}")
+    list(study.train_all([task._replace(study="second")], engine, tmp_path, workers=1))
+    assert len(engine.trained) == 1
+
+
 def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "studies", lambda: {"tiny": tiny()})
     monkeypatch.setattr(study, "Local", lambda logs, data_dir: Engine(logs))
