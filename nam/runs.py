@@ -60,24 +60,9 @@ class Run:
             raise UserError(f"{path} has no model yet: train its run for at least one epoch.")
         return run
 
-    @contextlib.contextmanager
     def claim(self):
         """Keeps other processes out of this run until the block ends, or this process does. Raises `Busy`."""
-        lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout:
-            raise Busy(f"another process trains {self.path}: wait for it, or stop it.") from None
-        except OSError as error:
-            raise self._unwritable(error) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"cannot write to {self.path} ({error.strerror}): name a writable folder with --logs.")
+        return only_one(self.path.with_name(f".{self.path.name}.lock"), f"another process trains {self.path}")
 
     def create(self, config: Config, dataset: dict[str, Any], **how) -> None:
         """Writes what the run is, its data, and the machine's card; `how` adds how it is computed to the card."""
@@ -89,7 +74,7 @@ class Run:
             self.write("dataset.json", dataset)
             self.write("hardware.json", {**machine.card(), **how})
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise unwritable(self.path, error) from None
 
     def config(self) -> Config | None:
         """What the run is, or `None` if nothing says so. A field that is newer than the run has its default."""
@@ -121,6 +106,27 @@ class Run:
         text = json.dumps(values, indent=1) + "\n"
         with replacing(self.path / name) as temporary:
             temporary.write_text(text)
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write to {path} ({error.strerror}): name a writable folder with --logs.")
+
+
+@contextlib.contextmanager
+def only_one(path: Path, told: str):
+    """Locks the file `path` until the block ends, or this process does. Raises `Busy`, which says `told`."""
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise Busy(f"{told}: wait for it, or stop it.") from None
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

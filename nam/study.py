@@ -1,32 +1,33 @@
 """Runs whole studies: `python -m nam.study glimpses std`."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from nam import command, events
 from nam.config import Config, Execution, Study, Values, studies
+from nam.engines import ELSEWHERE, Local, OnRay
 from nam.errors import UserError, did_you_mean
-from nam.runs import Busy, Run
+from nam.runs import Busy, Run, only_one
 
 DESCRIPTION = (
     "Trains every run of the studies named (`all`: of all), each in a process of its own, and leaves them under "
     "LOGS/STUDY. What is finished is skipped, what was interrupted goes on, and what fails does not stop the rest."
 )
-ELSEWHERE = "another process trains it"
-FAILURE = "failure.txt"  # in a run's folder: what its last process printed before it failed
+
+
+Engine = Callable[[Config, Execution], str | None]  # trains a run; returns why it failed, if it did
 
 
 class Options(Values):
@@ -35,7 +36,12 @@ class Options(Values):
     dry_run: bool = Field(False, description="print what would be trained, and train nothing")
     epochs: int | None = Field(None, ge=1, description="epochs of every run. None: as the study says")
     seeds: int | None = Field(None, ge=1, le=1000, description="seeds 0 to N - 1. None: as the study says")
-    workers: int = Field(1, ge=1, le=256, description="runs that are trained at a time")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="runs that are trained at a time. None: 1, on Ray as many as it has room for"
+    )
+    engine: Literal["local", "ray"] = Field("local", description="where: on this machine, or on a Ray cluster")
+    address: str = Field("auto", description="the Ray cluster's: HOST:PORT. auto: that of this machine")
+    gpus_per_run: float = Field(0.0, ge=0, le=64, description="GPUs, or the share of one, that Ray gives each run")
     logs: str = Execution.model_fields["logs"]
     data_dir: str | None = Execution.model_fields["data_dir"]
 
@@ -56,7 +62,13 @@ class Task(NamedTuple):
 
     def run(self, logs: Path) -> Run:
         """Its folder. Raises `UserError` if another run lives there."""
-        return Run.of(self.config, Execution(logs=str(logs), study=self.study, name=self.name))
+        return Run.of(self.config, self.execution(logs))
+
+    def execution(self, logs: Path, data_dir: str | None = None) -> Execution:
+        """Where and how it runs: a search leaves the test split alone."""
+        return Execution(
+            logs=str(logs), study=self.study, name=self.name, data_dir=data_dir, no_test=True, no_pictures=True
+        )
 
 
 def tasks(chosen: dict[str, Study], epochs: int | None = None, seeds: int | None = None) -> list[Task]:
@@ -81,54 +93,6 @@ def choose(names: Sequence[str]) -> dict[str, Study]:
     return {name: known[name] for name in names}
 
 
-class Local:
-    """Trains runs on this machine, each in a process of its own."""
-
-    def __init__(self, logs: Path, data_dir: str | None):
-        self.logs = logs
-        self.data_dir = data_dir
-        self._processes: set[subprocess.Popen] = set()
-        self._stopped = threading.Event()
-
-    def __call__(self, task: Task) -> str | None:
-        """Trains one run; returns why it failed, if it did."""
-        folder = task.run(self.logs).path
-        with tempfile.TemporaryDirectory() as temporary:
-            config = Path(temporary) / "config.json"
-            config.write_text(task.config.to_json())
-            words = [sys.executable, "-m", "nam.train", "--config", str(config), "--no-test", "--no-pictures"]
-            words += ["--logs", str(self.logs), "--study", task.study, "--name", task.name]
-            words += ["--data-dir", self.data_dir] if self.data_dir else []
-            # A session of its own: Ctrl-C reaches it through `stop`, once.
-            process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-            )
-            self._processes.add(process)
-            if self._stopped.is_set():  # perhaps while it was started
-                process.terminate()
-            output, _ = process.communicate()
-            self._processes.discard(process)
-        if process.returncode == 0:
-            (folder / FAILURE).unlink(missing_ok=True)
-            return None
-        if process.returncode == Busy.status:
-            return ELSEWHERE
-        lines = output.strip().splitlines() or [""]
-        if self._stopped.is_set():
-            return lines[-1]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FAILURE).write_text(output)
-        # TensorFlow may say more as it goes.
-        told = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
-        return f"status {process.returncode}: {told} (all it said: {folder / FAILURE})"
-
-    def stop(self) -> None:
-        """Lets every process end its step and save what it has."""
-        self._stopped.set()
-        for process in list(self._processes):
-            process.terminate()
-
-
 def same_run(task: Task, logs: Path) -> Path | None:
     """The folder of the same run, finished under another study's name: a run is what its config says."""
     for result in sorted(logs.glob("*/*/result.json")):
@@ -138,24 +102,44 @@ def same_run(task: Task, logs: Path) -> Path | None:
     return None
 
 
-def train_all(todo: Sequence[Task], engine, logs: Path, workers: int) -> Iterator[tuple[Task, str | None, float]]:
+def train_all(
+    todo: Sequence[Task], engine: Engine, logs: Path, workers: int, data_dir: str | None = None
+) -> Iterator[tuple[Task, str | None, float]]:
     """Trains the runs; yields each as it ends: the run, why it failed or `None`, and its seconds."""
+    # The same run of two studies is trained once, and then copied.
+    one_at_a_time = {task.config: threading.Lock() for task in todo}
+
+    def attempt(task: Task) -> str | None:
+        digest = hashlib.sha256(task.config.to_json().encode()).hexdigest()[:16]
+        with one_at_a_time[task.config], only_one(logs / f".{digest}.lock", ELSEWHERE):
+            same, folder = same_run(task, logs), task.run(logs).path
+            if same is None or folder.exists():
+                return engine(task.config, task.execution(logs, data_dir))
+            _copy(same, folder)
+            return None
 
     def timed(task: Task):
         begun = time.monotonic()
-        same, folder = same_run(task, logs), task.run(logs).path
-        if same is None or folder.exists():
-            return task, engine(task), time.monotonic() - begun
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".copy-") as temporary:
-            copy = shutil.copytree(same, Path(temporary) / task.study / task.name)
-            events.of_copy(Run(copy))
-            copy.rename(folder)
-        return task, None, time.monotonic() - begun
+        try:
+            failure = attempt(task)
+        except Busy:
+            failure = ELSEWHERE
+        return task, failure, time.monotonic() - begun
 
-    with ThreadPoolExecutor(workers) as pool:
-        # In order, but as many at a time as there are workers.
-        yield from pool.map(timed, todo)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for ended in as_completed([pool.submit(timed, task) for task in todo]):
+            yield ended.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _copy(run: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=run.parent, prefix=".copy-") as temporary:
+        copy = shutil.copytree(run, Path(temporary) / folder.parent.name / folder.name)
+        events.of_copy(Run(copy))
+        folder.parent.mkdir(exist_ok=True)
+        copy.rename(folder)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -177,12 +161,18 @@ def main(argv: Sequence[str]) -> int:
     if options.dry_run:
         print("\n".join(f"{task.study}/{task.name}" for task in left))
         return 0
-    engine = Local(logs, options.data_dir)
+    if not left:
+        return 0
+    if options.engine == "ray":
+        engine, workers = OnRay(options.address, options.gpus_per_run), options.workers or len(left)
+        logs = logs.absolute()  # a node's process starts in a folder of its own
+    else:
+        engine, workers = Local(), options.workers or 1
     done = work = failures = 0
     try:
         with _obeying(engine):
             begun = time.monotonic()
-            for task, failure, seconds in train_all(left, engine, logs, options.workers):
+            for task, failure, seconds in train_all(left, engine, logs, workers, options.data_dir):
                 done, work = done + 1, work + task.work
                 failures += failure not in (None, ELSEWHERE)
                 rest = (time.monotonic() - begun) * (sum(task.work for task in left) / work - 1)

@@ -30,6 +30,7 @@ ORDER = [
     "signals",
     "callbacks",
     "train",
+    "engines",
     "study",
 ]
 ROOT = Path(nam.__file__).parent

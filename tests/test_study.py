@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from nam import study
+from nam import engines, study
 from nam.config import Study, studies
 from nam.errors import UserError
 from nam.runs import Run
@@ -72,18 +72,17 @@ def test_studies_are_listed_and_tried_without_training(tmp_path, capsys):
 class Engine:
     """Pretends to train; some runs fail."""
 
-    def __init__(self, logs, failing=()):
-        self.logs = logs
+    def __init__(self, failing=()):
         self.failing = failing
         self.trained = []
 
-    def __call__(self, task):
-        self.trained.append(task.name)
-        if task.name in self.failing:
+    def __call__(self, config, execution):
+        self.trained.append(execution.name)
+        if execution.name in self.failing:
             return "it fails"
-        run = task.run(self.logs)
+        run = Run.of(config, execution)
         run.path.mkdir(parents=True)
-        run.write("config.json", json.loads(task.config.to_json()))
+        run.write("config.json", json.loads(config.to_json()))
         run.write("hardware.json", {"cores": 1})
         shares = {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3}
         run.write("result.json", {"validation": shares, "test": None, "epochs": 1})
@@ -95,14 +94,14 @@ class Engine:
 
 def test_a_failing_run_does_not_stop_the_rest(tmp_path):
     todo = study.tasks({"tiny": tiny(vary={"glimpses": [1, 2, 3]})})
-    engine = Engine(tmp_path, failing=[todo[1].name])
+    engine = Engine(failing=[todo[1].name])
     outcomes = [(task.name, failure) for task, failure, _ in study.train_all(todo, engine, tmp_path, workers=2)]
-    assert outcomes == [(todo[0].name, None), (todo[1].name, "it fails"), (todo[2].name, None)]
+    assert sorted(outcomes) == [(todo[0].name, None), (todo[1].name, "it fails"), (todo[2].name, None)]
 
 
 def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     first, second = (study.tasks({name: tiny()}) for name in ("first", "second"))
-    engine = Engine(tmp_path)
+    engine = Engine()
     for todo in (first, second):
         assert [failure for _, failure, _ in study.train_all(todo, engine, tmp_path, workers=1)] == [None, None]
     assert len(engine.trained) == 2
@@ -115,9 +114,21 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     assert accumulator.Scalars("validation/vote")[0].value == 0.5
 
 
+def test_what_another_process_trains_for_another_study_is_left_alone(tmp_path):
+    first, second = (study.tasks({name: tiny(vary={"glimpses": [1]})}) for name in ("first", "second"))
+    engine, found = Engine(), []
+
+    def slow(config, execution):
+        found.extend(study.train_all(second, engine, tmp_path, workers=1))
+        return engine(config, execution)
+
+    list(study.train_all(first, slow, tmp_path, workers=1))
+    assert [failure for _, failure, _ in found] == [engines.ELSEWHERE] and len(engine.trained) == 1
+
+
 def test_a_run_from_before_a_field_was_added_is_the_same_run(tmp_path):
     (task,) = study.tasks({"tiny": tiny(vary={"glimpses": [1]})})
-    engine = Engine(tmp_path)
+    engine = Engine()
     list(study.train_all([task], engine, tmp_path, workers=1))
     values = task.run(tmp_path).read("config.json")
     task.run(tmp_path).write("config.json", {name: value for name, value in values.items() if name != "loss_steps"})
@@ -131,7 +142,7 @@ def test_a_run_from_before_a_field_was_added_is_the_same_run(tmp_path):
 
 def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "studies", lambda: {"tiny": tiny()})
-    monkeypatch.setattr(study, "Local", lambda logs, data_dir: Engine(logs))
+    monkeypatch.setattr(study, "Local", Engine)
     assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
     with pytest.raises(UserError, match="holds another run .epochs 1 there and 2 here"):
         study.main(["tiny", "--logs", str(tmp_path), "--epochs", "2"])
@@ -143,7 +154,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "studies", lambda: {"tiny": found})
     assert study.main(["tiny", "--logs", str(tmp_path)]) == 1
     out = capsys.readouterr().out
-    failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0" / study.FAILURE
+    failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0" / engines.FAILURE
     assert "[1/2] tiny/learning_rate=100.0_frozen_seed=0: status 2: error: the loss became" in out
     assert "the loss became" in failed.read_text()
     assert "[2/2] tiny/learning_rate=0.001_frozen_seed=0: vote" in out and "0 minutes left" in out
@@ -151,7 +162,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     assert run.read("result.json")["test"] is None  # a search leaves it alone
     with Run(failed.parent).claim():  # another process trains the one that is left
         assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
-    assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {study.ELSEWHERE}" in capsys.readouterr().out
+    assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {engines.ELSEWHERE}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,150 @@
+"""Where the runs of a study are trained: on this machine, or on a Ray cluster. Each run has a process of its own."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from nam.config import Config, Execution
+from nam.errors import UserError
+from nam.runs import Busy, Run
+
+ELSEWHERE = "another process trains it"
+FAILURE = "failure.txt"  # in a run's folder: what its last process said before it failed
+
+
+class Local:
+    """Trains runs on this machine."""
+
+    def __init__(self):
+        self._processes: set[subprocess.Popen] = set()
+        self._stopped = threading.Event()
+
+    def __call__(self, config: Config, execution: Execution) -> str | None:
+        """Trains one run; returns why it failed, if it did. May be called in several threads at a time."""
+        if self._stopped.is_set():
+            return "stopped"
+        run = Run.of(config, execution)
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "config.json"
+            file.write_text(config.to_json())
+            words = [sys.executable, "-m", "nam.train", "--config", str(file)]
+            for name, value in execution:
+                flag = "--" + name.replace("_", "-")
+                if value is True:
+                    words.append(flag)
+                elif value not in (None, False):
+                    words += [flag, value]
+            # A session of its own: Ctrl-C reaches it through `stop`, once.
+            process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            )
+            self._processes.add(process)
+            if self._stopped.is_set():  # perhaps while it was started
+                process.terminate()
+            output, _ = process.communicate()
+            self._processes.discard(process)
+        if process.returncode == 0:
+            return _recorded(run, None)
+        if process.returncode == Busy.status:
+            return ELSEWHERE
+        lines = output.strip().splitlines() or [""]
+        if self._stopped.is_set():
+            return lines[-1]
+        # TensorFlow may say more as it goes.
+        told = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
+        return _recorded(run, output, f"status {process.returncode}: {told}")
+
+    def stop(self) -> None:
+        """Lets every process end its step and save what it has."""
+        self._stopped.set()
+        for process in list(self._processes):
+            process.terminate()
+
+
+class OnRay:
+    """Trains runs on a Ray cluster whose nodes share the folder of runs and have nam installed.
+
+    Ray starts a run again, perhaps on another node, if its process or node is lost; it then goes on from its last
+    whole epoch.
+
+    Args:
+        address: Of the cluster: `auto` for the one this machine belongs to, else `HOST:PORT` or `ray://HOST:PORT`.
+        gpus_per_run: Share of a GPU, or number of them, that every run is given.
+
+    Raises:
+        UserError: If Ray is not installed, no cluster answers, or it has too few GPUs.
+    """
+
+    RETRIES = 5  # of a run whose process or node is lost
+
+    def __init__(self, address: str, gpus_per_run: float):
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise UserError('Ray is not installed: pip install "nam[ray]", or use --engine local.') from None
+        self._ray = ray
+        # Runs that share a GPU must not take its whole memory.
+        memory = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": memory})
+        except (ConnectionError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, or name another "
+                "with --address."
+            ) from None
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if gpus < gpus_per_run:
+            ray.shutdown()
+            raise UserError(f"the cluster has {gpus:g} GPUs: lower --gpus-per-run. Received: {gpus_per_run:g}")
+        self._train = ray.remote(max_calls=1, max_retries=self.RETRIES, num_gpus=gpus_per_run)(_train)
+        self._tasks: set[Any] = set()
+        self._stopped = threading.Event()
+
+    def __call__(self, config: Config, execution: Execution) -> str | None:
+        """Trains one run; returns why it failed, if it did. May be called in several threads at a time."""
+        run, errors = Run.of(config, execution), self._ray.exceptions
+        if self._stopped.is_set():
+            return "stopped"
+        task = self._train.options(name=run.path.name).remote(config.model_dump(), execution.model_dump())
+        self._tasks.add(task)
+        try:
+            self._ray.get(task)
+        except errors.TaskCancelledError:
+            return "stopped"
+        except errors.RayTaskError as error:
+            if self._stopped.is_set():
+                return "stopped"
+            if isinstance(error.cause, Busy):
+                return ELSEWHERE
+            return _recorded(run, str(error), str(error.cause).splitlines()[0])
+        except errors.RayError as error:
+            return _recorded(run, str(error), f"lost {self.RETRIES + 1} times: {str(error).splitlines()[0]}")
+        finally:
+            self._tasks.discard(task)
+        return _recorded(run, None)
+
+    def stop(self) -> None:
+        """Lets every process end its step and save what it has."""
+        self._stopped.set()
+        for task in list(self._tasks):
+            self._ray.cancel(task, recursive=False)
+
+
+def _train(config: dict[str, Any], execution: dict[str, Any]) -> None:
+    from nam.train import train  # here: it is the process on the node that trains
+
+    train(Config(**config), Execution(**execution))
+
+
+def _recorded(run: Run, output: str | None, told: str | None = None) -> str | None:
+    """Keeps all that a failed run said in its folder, or removes what an earlier one said; returns what to tell."""
+    path = run.path / FAILURE
+    if output is None:
+        path.unlink(missing_ok=True)
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(output)
+    return f"{told} (all it said: {path})"
