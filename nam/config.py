@@ -1,6 +1,7 @@
 """Every hyper-parameter of a run: its default, unit, limits and meaning, once."""
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -250,18 +251,28 @@ class Study(Values):
     """
 
     question: str
+    label: str  # of a value of what varies, for people
     vary: dict[str, list[Any]]
     fixed: dict[str, Any] = {}
     policies: tuple[str, ...] = ("frozen", "learned")
     seeds: tuple[int, ...] = (0,)
+
+    def points(self) -> list[dict[str, Any]]:
+        """The values of what varies, run by run."""
+        return [dict(zip(self.vary, values, strict=True)) for values in zip(*self.vary.values(), strict=True)]
+
+    def name(self, config: Config) -> str:
+        """What a config of this study is called in its charts and tables."""
+        texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in config}
+        return self.label.format(**texts)
 
     def runs(self, epochs: int | None = None) -> dict[str, Config]:
         """The runs by the names of their folders; `epochs` shortens them all. Raises `UserError` for an unknown key."""
         common = {**named_configs()["published"], **self.fixed, **({} if epochs is None else {"epochs": epochs})}
         found = {}
         for seed in self.seeds:
-            for values in zip(*self.vary.values(), strict=True):
-                point = dict(zip(self.vary, values, strict=True))
+            for point in self.points():
+                values = point.values()
                 texts = ["-".join(map(str, v)) if isinstance(v, list) else str(v) for v in values]
                 name = "_".join(f"{field}={text}" for field, text in zip(point, texts, strict=True))
                 for policy in self.policies:
@@ -273,6 +284,17 @@ class Study(Values):
 def studies() -> dict[str, Study]:
     """The studies that `configs.json` holds, by name."""
     return {name: Study(**values) for name, values in _named("studies").items()}
+
+
+def choose_studies(names: Sequence[str]) -> dict[str, Study]:
+    """The studies of these names; `all` stands for all. Raises `UserError` for an unknown one."""
+    known = studies()
+    if "all" in names:
+        return known
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown study '{name}'.{did_you_mean(name, known)}")
+    return {name: known[name] for name in names}
 
 
 def load_config(name_or_file: str) -> Config:

@@ -11,6 +11,7 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from nam.command import quiet
 from nam.config import Config, studies
 from nam.runs import Run
 
@@ -32,7 +33,8 @@ def history(run: Run) -> dict[str, list[float]]:
     for group, prefix in (("train", ""), ("validation", "val_")):
         if not (run.path / group).is_dir():
             continue
-        accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
+        with quiet():  # TensorBoard reads with TensorFlow where that is installed
+            accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
         for tag in accumulator.Tags()["scalars"]:
             found[prefix + tag] = [event.value for event in accumulator.Scalars(tag)]
     return found
@@ -93,7 +95,8 @@ def of_copy(run: Run) -> None:
     result = run.read("result.json")
     for path in run.path.glob("events.out.*"):
         path.unlink()
-    events = Events(run, groups=("",))
+    with quiet():
+        events = Events(run, groups=("",))
     events.final({split: result[split] for split in ("test", "validation")}, result["epochs"])
     events.close()
 

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from nam import command, events
-from nam.config import Config, Execution, Study, Values, studies
+from nam.config import Config, Execution, Study, Values, choose_studies
 from nam.engines import ELSEWHERE, Local, OnRay
-from nam.errors import UserError, did_you_mean
+from nam.errors import UserError
 from nam.runs import Busy, Run, only_one
 
 DESCRIPTION = (
@@ -82,17 +82,6 @@ def tasks(chosen: dict[str, Study], epochs: int | None = None, seeds: int | None
     return found
 
 
-def choose(names: Sequence[str]) -> dict[str, Study]:
-    """The studies of these names. Raises `UserError` for an unknown one."""
-    known = studies()
-    if "all" in names:
-        return known
-    for name in names:
-        if name not in known:
-            raise UserError(f"unknown study '{name}'.{did_you_mean(name, known)}")
-    return {name: known[name] for name in names}
-
-
 def same_run(task: Task, logs: Path) -> Path | None:
     """The folder of the same run, finished under another study's name: a run is what its config says."""
     for result in sorted(logs.glob("*/*/result.json")):
@@ -146,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
     if "--list" in argv and argv[0].startswith("--"):
         argv = ["all", *argv]
     options = command.options(Options, argv, "python -m nam.study", DESCRIPTION)
-    chosen = choose(options.names)
+    chosen = choose_studies(options.names)
     todo = tasks(chosen, options.epochs, options.seeds)
     if options.list:
         for name, study in chosen.items():

@@ -11,8 +11,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from nam import config as configs
 from nam import engines, study
-from nam.config import Study, studies
+from nam.config import Study, choose_studies, studies
 from nam.errors import UserError
 from nam.runs import Run
 from tests.small import SMALL
@@ -23,7 +24,14 @@ TINY = {**SMALL, "scale_factors": [1], "distractors": None, "distractor_size": N
 def tiny(**values):
     fixed = {**TINY, **values.pop("fixed", {})}
     return Study(
-        **{"question": "Does it run?", "vary": {"glimpses": [1, 2]}, "policies": ("frozen",), "fixed": fixed, **values}
+        **{
+            "question": "Does it run?",
+            "label": "{glimpses}",
+            "vary": {"glimpses": [1, 2]},
+            "policies": ("frozen",),
+            "fixed": fixed,
+            **values,
+        }
     )
 
 
@@ -40,7 +48,7 @@ def test_every_study_is_made_of_whole_configs():
 
 def test_a_study_names_what_varies():
     vary = {"scales": [2, 3], "scale_factors": [[1, 2], [1, 2, 4]]}
-    found = Study(question="?", vary=vary, seeds=(0, 1)).runs(epochs=2)
+    found = Study(question="?", label="{scales}: {scale_factors}", vary=vary, seeds=(0, 1)).runs(epochs=2)
     assert list(found)[:2] == [
         "scales=2_scale_factors=1-2_frozen_seed=0",
         "scales=2_scale_factors=1-2_learned_seed=0",
@@ -48,16 +56,17 @@ def test_a_study_names_what_varies():
     config = found["scales=3_scale_factors=1-2-4_learned_seed=1"]
     assert (config.scales, config.scale_factors, config.policy) == (3, (1, 2, 4), "learned")
     assert (config.seed, config.epochs) == (1, 2)
+    assert Study(question="?", label="{scales}: {scale_factors}", vary=vary).name(config) == "3: 1 2 4"
 
 
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="unknown key 'glimpse'. Did you mean 'glimpses'"):
-        Study(question="?", vary={"glimpse": [2]}).runs()
+        Study(question="?", label="", vary={"glimpse": [2]}).runs()
     with pytest.raises(UserError, match="unknown key 'seed'. Did you mean 'seeds'"):
-        Study(question="?", vary={}, seed=3)
+        Study(question="?", label="", vary={}, seed=3)
     with pytest.raises(UserError, match="unknown study 'glimpse'. Did you mean 'glimpses'"):
         study.main(["glimpse"])
-    assert set(study.choose(["all"])) == set(studies())
+    assert set(choose_studies(["all"])) == set(studies())
 
 
 def test_studies_are_listed_and_tried_without_training(tmp_path, capsys):
@@ -141,7 +150,7 @@ def test_a_run_from_before_a_field_was_added_is_the_same_run(tmp_path):
 
 
 def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "studies", lambda: {"tiny": tiny()})
+    monkeypatch.setattr(configs, "studies", lambda: {"tiny": tiny()})
     monkeypatch.setattr(study, "Local", Engine)
     assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
     with pytest.raises(UserError, match="holds another run .epochs 1 there and 2 here"):
@@ -151,7 +160,7 @@ def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
 def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     broken = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "core": "rnn"}
     found = tiny(vary={"learning_rate": [100.0, 0.001]}, fixed=broken)
-    monkeypatch.setattr(study, "studies", lambda: {"tiny": found})
+    monkeypatch.setattr(configs, "studies", lambda: {"tiny": found})
     assert study.main(["tiny", "--logs", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0" / engines.FAILURE
@@ -168,8 +177,8 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_study_can_go_on(tmp_path, number):
     code = (
-        "from nam import command, study; from tests.test_study import tiny\n"
-        "study.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
+        "from nam import command, config, study; from tests.test_study import tiny\n"
+        "config.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
         "command.run(study.main)"
     )
     words = [sys.executable, "-c", code, "tiny", "--logs", str(tmp_path)]

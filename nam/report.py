@@ -1,0 +1,204 @@
+"""Sets the studies' runs beside what was published: `python -m nam.report`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from nam import charts, claims, command, published
+from nam.config import Execution, Study, Values, choose_studies, named_configs, studies
+from nam.errors import UserError
+from nam.results import Results
+
+DESCRIPTION = (
+    "Writes REPORT.md and its figures from the runs under LOGS: what became of the paper's ten claims, and for each "
+    "study (all, if none is named) a table and figures beside the published ones."
+)
+LABELS = {"glimpses": "looks", "bandwidth": "bandwidth, pixels", "std": "std, half-widths", "batch-size": "batch"}
+INTRODUCTION = """\
+The study varied seven hyper-parameters of the recurrent attention model and never knew that its policy, which says
+where to look next, was not trained: its code stops the gradient at the policy's mean. So every run here exists twice,
+`frozen` as published and `learned` as intended, and what the paper found is told apart from what it could not find.
+
+Task `belaid` (the published code's data, MNIST on 100×100 among fragments), the published network, sensor, rewards and
+learning rates (`--config published`), but for what a study varies and for the budget: {samples} Monte-Carlo copies
+(published: {published_samples}), {epochs} epochs (published: up to 100), one seed, the baseline three. Accuracies are
+those on 6,000 validation images of the best epoch: the best vote of a frozen policy, the best deterministic gaze of a
+learned one; the test split is left alone. Looks are counted all, one more than the published names say.
+
+**Differs** is said only of two runs whose votes are further apart than 2√2 deviations of the baseline's seeds:
+{thresholds}. ± is half a 95 % interval: over the seeds where there are several, else from the choice of the images.
+Times of the studies' runs come from a machine that did other things meanwhile; what is said about time rests on
+`python -m benchmarks.scaling`, which times all values in turns.
+"""
+
+
+class Options(Values):
+    names: command.StudyNames = Field(description="studies of configs.json, or all (also if none is named)")
+    logs: str = Execution.model_fields["logs"]
+    timings: str = Field(
+        "benchmarks/results/scaling.json", description="what benchmarks.scaling measured, its --json-file"
+    )
+    folder: str = Field("docs/report", description="where REPORT.md and its figures go")
+
+
+def main(argv: Sequence[str]) -> None:
+    if not argv or argv[0].startswith("--"):
+        argv = ["all", *argv]
+    options = command.options(Options, argv, "python -m nam.report", DESCRIPTION)
+    chosen = choose_studies(options.names)
+    results = Results(Path(options.logs).expanduser(), Path(options.timings))
+    folder = Path(options.folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text, figures = report(results, chosen)
+        for name, figure in figures.items():
+            figure.savefig(folder / name, dpi=90)
+        (folder / "REPORT.md").write_text(text)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder} ({error.strerror}): name another --folder.") from None
+    print(f"{folder / 'REPORT.md'}, {len(figures)} figures")
+
+
+def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, Figure]]:
+    """The report in Markdown, and its figures by their files' names."""
+    parts, figures = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's ten claims"], {}
+    found = [(claim, finding) for claim, finding in claims.findings(results) if claim.study in chosen]
+    parts.append(_markdown(pd.DataFrame(
+        {"": number, "claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
+        for number, (claim, finding) in enumerate(found, 1)
+    )))  # fmt: skip
+    for number, (claim, finding) in enumerate(found, 1):
+        lines = [f"**{number}. {claim.sentence}** {finding.verdict.capitalize()}; it {claim.test}.", ""]
+        parts.append("\n".join([*lines, *(f"- {line}" for line in finding.evidence)]))
+    for name, plan in chosen.items():
+        figures |= {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
+        parts += [f"## {name}", _of_study(results, name, plan)]
+        parts += [f"![{file}]({file})" for file in figures if file.startswith(f"{name}-")]
+    points = everything(results)
+    if len(points):
+        figures["summary.png"] = charts.summary(points)
+        parts += ["## All of it", "![every run's accuracy against its time](summary.png)"]
+    sources = "; ".join(published.everything()["sources"])
+    parts.append(f"Published numbers: {sources}; {published.everything()['machine']}.")
+    return "\n\n".join(parts) + "\n", figures
+
+
+def charts_of(results: Results, study: str) -> dict[str, Figure]:
+    """The figures of a study, by kind: `accuracy` by value, `curves` against epochs and minutes, `time` by value."""
+    label = LABELS.get(study, study)
+    table, figures = results.table(study), {}
+    if table["seeds"].any():
+        figures["accuracy"] = charts.sweep(table, label)
+        figures["curves"] = charts.curves(curves(results, study))
+    field = study.replace("-", "_")
+    ours = results.relative_time(field)
+    if ours:
+        if field == "batch_size":  # of an epoch, not of a step
+            ours = {size: step / size for size, step in ours.items()}
+        figures["time"] = charts.times(ours, published_times(results, study), label)
+    return figures
+
+
+def curves(results: Results, study: str) -> dict[str, dict[str, pd.DataFrame]]:
+    """Validation curves of a study's runs of the first seed, by policy and value; those published as a third group."""
+    runs, groups = results.runs(study), {"frozen": {}, "learned": {}, "published (frozen)": {}}
+    for name, run in runs[runs["seed"] == runs["seed"].iloc[0]].iterrows():
+        groups[run["policy"]][run["value"]] = results.curve(study, name)
+        groups["published (frozen)"][run["value"]] = published_curve(studies()[study].runs()[name])
+    return groups
+
+
+def published_curve(config) -> pd.DataFrame:
+    """What is known of a config's published curve, as `Results.curve` gives ours."""
+    found = published.find(config)
+    curve = pd.Series(found.curve if found else (), dtype=float)
+    frame = pd.DataFrame({"val_vote_accuracy": curve.to_numpy()}, index=pd.RangeIndex(1, len(curve) + 1, name="epoch"))
+    if found and found.seconds_per_epoch:
+        frame["minutes"] = frame.index * found.seconds_per_epoch / 60
+    return frame
+
+
+def published_times(results: Results, study: str) -> dict[Any, float]:
+    """Published seconds per epoch by value, where one field varies."""
+    field, runs = study.replace("-", "_"), results.runs(study)
+    return {} if field not in runs else {
+        row[field]: row["published_seconds"]
+        for _, row in runs.iterrows()
+        if row["policy"] == "frozen" and not math.isnan(row["published_seconds"])
+    }  # fmt: skip
+
+
+def everything(results: Results) -> pd.DataFrame:
+    """Every finished run and every published one as a point, for `charts.summary`."""
+    rows, seen = [], set()
+    for study in studies():
+        for _, run in results.runs(study).iterrows():
+            if not math.isnan(run["vote"]):
+                rows.append({"series": f"nam, {run['policy']}", "minutes": run["minutes"], "accuracy": run["vote"]})
+            key = (study, run["value"])
+            if not math.isnan(run["published"]) and not math.isnan(run["published_seconds"]) and key not in seen:
+                seen.add(key)
+                minutes = run["published_epochs"] * run["published_seconds"] / 60
+                rows.append({"series": "published (frozen)", "minutes": minutes, "accuracy": run["published"]})
+    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
+
+
+def _introduction(results: Results) -> str:
+    plan = studies()["baseline"].fixed
+    told = ", ".join(
+        f"{100 * results.threshold(policy):.1f} points ({policy})"
+        for policy in claims.POLICIES
+        if not math.isnan(results.threshold(policy))
+    )
+    epochs = sorted({study.fixed["epochs"] for study in studies().values()})
+    return INTRODUCTION.format(
+        samples=plan["samples"],
+        published_samples=named_configs()["published"]["samples"],
+        epochs=" or ".join(map(str, epochs)),
+        thresholds=told or "not known yet",
+    )
+
+
+def _of_study(results: Results, name: str, plan: Study) -> str:
+    table = results.table(name)
+    runs = results.runs(name)
+    done = int(runs["vote"].notna().sum())
+    missing = "" if done == len(runs) else f" {done} of {len(runs)} runs are finished."
+    shown = pd.DataFrame({
+        LABELS.get(name, name): table["value"],
+        "policy": table["policy"],
+        "seeds": table["seeds"],
+        "sampled": table["sampled"].map(_percent),
+        "deterministic": table["deterministic"].map(_percent),
+        "vote of 10": [_percent(*pair) for pair in zip(table["vote"], table["interval"], strict=True)],
+        "s/epoch": table["seconds_per_epoch"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
+        "minutes": table["minutes"].map(lambda m: "" if math.isnan(m) else f"{m:.0f}"),
+        "published vote, same epoch": table["published_then"].map(_percent),
+        "published test vote (epochs)": [
+            "" if math.isnan(vote) else f"{_percent(vote)} ({epochs:.0f})"
+            for vote, epochs in zip(table["published"], table["published_epochs"], strict=True)
+        ],
+        "published s/epoch": table["published_seconds"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
+        "verdict": table["verdict"],
+    })  # fmt: skip
+    told = f"{plan.question}{missing} {table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
+    return f"{told}\n\n{_markdown(shown)}"
+
+
+def _percent(share: float, interval: float = math.nan) -> str:
+    if math.isnan(share):
+        return ""
+    return f"{100 * share:.1f}" + ("" if math.isnan(interval) else f" ± {100 * interval:.1f}") + " %"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
+if __name__ == "__main__":
+    command.run(main)

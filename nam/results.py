@@ -1,0 +1,148 @@
+"""What the runs of the studies found, read from their folders alone."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nam import events, published
+from nam.config import Config, Study, studies
+from nam.errors import UserError
+from nam.runs import Run
+
+KINDS = ("sampled", "deterministic", "vote")
+
+
+class Results:
+    """The studies' runs in a folder of logs; what is missing there is NaN.
+
+    Args:
+        logs: The folder: `LOGS/STUDY/RUN/`.
+        timings: What `benchmarks.scaling --json-file` wrote, if it is at hand.
+    """
+
+    def __init__(self, logs: Path, timings: Path | None = None):
+        if not logs.is_dir():
+            raise UserError(f"{logs} is no folder: name that of the runs with --logs.")
+        self.logs = logs
+        self.timings = json.loads(timings.read_text()) if timings and timings.exists() else {}
+        self._runs: dict[str, pd.DataFrame] = {}
+
+    def runs(self, study: str) -> pd.DataFrame:
+        """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
+
+        Accuracies are of the best epoch; `minutes` and `seconds_per_epoch` are of a machine that did other things too.
+        """
+        if study not in self._runs:
+            plan = studies()[study]
+            rows = {name: _row(plan, config, self.logs / study / name) for name, config in plan.runs().items()}
+            self._runs[study] = pd.DataFrame.from_dict(rows, orient="index")
+        return self._runs[study]
+
+    def table(self, study: str) -> pd.DataFrame:
+        """A row for each value and policy: means over the seeds, 95 % intervals, what was published, the verdict.
+
+        `interval` belongs to `vote`: Student's over the seeds, or with one seed that from the choice of images. The
+        verdict compares the vote with that of the value which the study was published with, see `threshold`.
+        """
+        rows = []
+        for (value, policy), group in self.runs(study).groupby(["value", "policy"], sort=False):
+            first = group.iloc[0]
+            votes = group["vote"].dropna()
+            rows.append({
+                "value": value, "policy": policy, "seeds": len(votes),
+                **{kind: group[kind].mean() for kind in KINDS},
+                "interval": _interval(votes.to_numpy(), first["images"]),
+                **group[["seconds_per_epoch", "minutes", "epochs", "samples"]].mean().to_dict(),
+                **first[["published", "published_epochs", "published_then", "published_seconds"]].to_dict(),
+                "as_published": first["as_published"],
+            })  # fmt: skip
+        table = pd.DataFrame(rows)
+        table["verdict"] = [self._verdict(row, table) for row in table.itertuples()]
+        return table.drop(columns="as_published")
+
+    def vote(self, study: str, policy: str, **values: Any) -> float:
+        """The vote's mean accuracy over the seeds, of the runs of a study that have these values."""
+        runs = self.runs(study)
+        chosen = runs["policy"] == policy
+        for name, value in values.items():
+            chosen &= runs[name].map(lambda found, value=value: found == value)
+        return runs.loc[chosen, "vote"].mean()
+
+    def curve(self, study: str, run: str) -> pd.DataFrame:
+        """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start."""
+        history = pd.DataFrame(events.history(Run(self.logs / study / run)))
+        if history.empty:
+            return history
+        history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
+        return history.assign(minutes=history["seconds"].cumsum() / 60)
+
+    def threshold(self, policy: str, kind: str = "vote") -> float:
+        """Two runs of a policy differ if their accuracies are further apart than this, 2√2 deviations of a seed.
+
+        The deviation is that of the baseline's seeds: √2 of it is the deviation of a difference.
+        """
+        runs = self.runs("baseline")
+        return 2 * math.sqrt(2) * runs.loc[runs["policy"] == policy, kind].std(ddof=1)
+
+    def relative_time(self, field: str) -> dict[Any, float]:
+        """A training step's time by the value of a field, in units of the first value's; empty if not measured.
+
+        Medians of steps that were timed in turns, so that a noisy machine disturbs all values alike.
+        """
+        medians = {}
+        for name, seconds in self.timings.get(field, {}).items():
+            value, case = name.split(": ")
+            if case == "fit":
+                medians[value if field == "optimizer" else float(value)] = float(np.median(seconds))
+        first = next(iter(medians.values()), None)
+        return {value: seconds / first for value, seconds in medians.items()}
+
+    def _verdict(self, row, table: pd.DataFrame) -> str:
+        reference = table[(table["policy"] == row.policy) & table["as_published"]]
+        if reference.empty or math.isnan(row.vote) or math.isnan(reference["vote"].iloc[0]):
+            return ""
+        if row.as_published:
+            return "reference"
+        difference, threshold = row.vote - reference["vote"].iloc[0], self.threshold(row.policy)
+        if math.isnan(threshold):
+            return ""
+        return ("better" if difference > 0 else "worse") if abs(difference) > threshold else "no difference"
+
+
+def _row(plan: Study, config: Config, folder: Path) -> dict[str, Any]:
+    """What is known of one run."""
+    run = Run(folder)
+    result = run.read("result.json") or {}
+    if result and run.config() != config:
+        raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
+    validation = result.get("validation", {})
+    seconds = result.get("seconds", {})
+    found = published.find(config)
+    curve = found.curve if found else ()
+    return {
+        "value": plan.name(config),
+        **dict(config),
+        **{kind: validation.get(kind, math.nan) for kind in KINDS},
+        "images": result.get("dataset", {}).get("validation", math.nan),
+        "best_epoch": result.get("best_epoch", math.nan),
+        "seconds_per_epoch": seconds.get("per_epoch", math.nan),
+        "minutes": seconds.get("total", math.nan) / 60,
+        "published": found.vote if found and found.vote is not None and found.epochs > 1 else math.nan,
+        "published_epochs": found.epochs if found else math.nan,
+        "published_then": curve[config.epochs - 1] if len(curve) >= config.epochs else math.nan,
+        "published_seconds": found.seconds_per_epoch if found and found.seconds_per_epoch else math.nan,
+        "as_published": found is not None and published.is_baseline(config),
+    }
+
+
+def _interval(votes: np.ndarray, images: float) -> float:
+    """Half the width of the 95 % interval of an accuracy."""
+    if len(votes) > 1:
+        from scipy import stats
+
+        return float(stats.t.ppf(0.975, len(votes) - 1) * votes.std(ddof=1) / math.sqrt(len(votes)))
+    return 1.96 * math.sqrt(votes[0] * (1 - votes[0]) / images) if len(votes) else math.nan

@@ -1,0 +1,173 @@
+"""Results, claims and the report, on logs whose accuracies are made up."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from nam import charts, claims, published, report
+from nam.config import Config, named_configs, studies
+from nam.errors import UserError
+from nam.events import Events
+from nam.results import Results
+from nam.runs import Run
+
+TIMINGS = {
+    "glimpses": {f"{n}: fit": [0.005 + 0.003 * n] * 3 for n in (2, 5, 8, 20)},
+    "scales": {f"{n}: fit": [0.010 + 0.001 * n] for n in (2, 4, 8)},
+    "std": {"0.1: fit": [0.020], "1.2: fit": [0.021]},
+    "batch_size": {"32: fit": [0.005], "256: fit": [0.030]},
+}
+
+
+def published_like(config):
+    """A vote that follows the paper: every claim holds that is about accuracy."""
+    vote = 0.5 + 0.01 * config.bandwidth**0.5 + 0.02 * config.scales
+    vote -= 0.05 * (config.bandwidth in (17, 24) and config.scales < 4) + 0.1 * (config.std in (0.1, 1.2))
+    return vote + 0.05 * (config.std in (0.4, 0.6)) - 0.0003 * config.batch_size + 0.002 * config.glimpses
+
+
+def flat(config):
+    return 0.6
+
+
+def curve(config, vote):
+    """Few looks learn quickly, many late; all have learned after 40 epochs."""
+    return [vote * (1 - math.exp(-epoch / (0.05 * config.glimpses**2))) if epoch < 20 else vote
+            for epoch in range(config.epochs)]  # fmt: skip
+
+
+def write(logs, frozen, learned, names=None):
+    for name in names or studies():
+        for run_name, config in studies()[name].runs().items():
+            vote = (frozen if config.policy == "frozen" else learned)(config) + 0.001 * config.seed
+            run = Run(logs / name / run_name)
+            run.path.mkdir(parents=True)
+            run.write("config.json", json.loads(config.to_json()))
+            run.write("hardware.json", {"cores": 2})
+            shares = {"sampled": vote - 0.2, "deterministic": vote - 0.3, "vote": vote}
+            run.write("result.json", {
+                "validation": shares, "test": None, "best_epoch": 9, "epochs": config.epochs,
+                "seconds": {"total": 60.0, "per_epoch": 4.0}, "dataset": {"validation": 6000},
+            })  # fmt: skip
+            if name in ("epochs", "baseline"):
+                events = Events(run)
+                for epoch, share in enumerate(curve(config, vote)):
+                    events.scalars("train", {"seconds": 4.0}, epoch)
+                    events.scalars("validation", {"vote_accuracy": share}, epoch)
+                events.close()
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """Frozen runs do as the paper says; for learned ones nothing matters."""
+    folder = tmp_path_factory.mktemp("logs")
+    write(folder, published_like, flat)
+    (folder / "timings.json").write_text(json.dumps(TIMINGS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(logs):
+    return Results(logs, logs / "timings.json")
+
+
+def test_published_numbers_are_found_by_config():
+    base = Config(**named_configs()["published"])
+    found = published.find(base)
+    assert (found.epochs, found.vote, found.sampled, len(found.curve)) == (100, 0.7594, 0.491, 100)
+    assert found.curve[9] == 0.6709 and found.seconds_per_epoch == 46.2
+    assert published.find(base.model_copy(update={"policy": "learned", "samples": 4, "seed": 3})) == found
+    assert published.find(base.model_copy(update={"glimpses": 3})).vote == 0.7218  # the longer of two runs
+    assert published.find(base.model_copy(update={"std": 0.6})).vote == 0.84
+    assert published.find(base.model_copy(update={"optimizer": "rmsprop", "learning_rate": 1.5e-3})).vote == 0.79
+    assert published.find(base.model_copy(update={"scales": 6, "scale_factors": (1, 2, 3, 4, 5, 6)})).vote == 0.201
+    for unknown in ({"scale_factors": (1, 2, 4, 8)}, {"std": 0.5}, {"task": "augmented"}, {"std": 0.6, "glimpses": 3}):
+        assert published.find(base.model_copy(update=unknown)) is None
+
+
+def test_a_table_sets_runs_beside_the_published(results):
+    table = results.table("baseline")
+    assert list(table["policy"]) == ["frozen", "learned"] and set(table["verdict"]) == {"reference"}
+    learned = table.iloc[1]
+    assert learned["vote"] == pytest.approx(0.601) and learned["seeds"] == 3
+    assert learned["interval"] == pytest.approx(4.303 * 0.001 / 3**0.5, rel=1e-3)  # Student's, of three seeds
+    assert learned["published"] == 0.7594 and learned["published_then"] == 0.6987
+    assert results.threshold("learned") == pytest.approx(2 * 2**0.5 * 0.001)
+    bandwidth = results.table("bandwidth").set_index(["policy", "value"])
+    assert list(bandwidth.loc["frozen", "verdict"]) == [
+        "worse",
+        "worse",
+        "reference",
+        "no difference",
+        "better",
+        "better",
+    ]
+    assert set(bandwidth.loc["learned", "verdict"]) == {"reference", "no difference"}
+    assert bandwidth.loc[("learned", "24"), "interval"] == pytest.approx(1.96 * (0.6 * 0.4 / 6000) ** 0.5)
+
+
+def test_claims_that_only_hold_for_an_untrained_policy_are_artefacts(results):
+    verdicts = [finding.verdict for _, finding in claims.findings(results)]
+    untrained = f"{claims.ARTEFACT} of the untrained policy"
+    assert verdicts[0] == claims.CONFIRMED  # time, linear in looks
+    assert verdicts[1] == claims.REFUTED  # after 30 of 76 minutes all have learned
+    assert verdicts[2] == f"{untrained}; the time {claims.ARTEFACT} of the published sensor"
+    assert verdicts[3:6] == [untrained] * 3
+    assert verdicts[6] == f"{claims.ARTEFACT} of the published sensor"
+    assert verdicts[7] == untrained
+    assert verdicts[8:] == [claims.CONFIRMED] * 2  # nothing after epoch 50, no optimizer differs
+
+
+def test_claims_need_their_runs(tmp_path):
+    results = Results(tmp_path)
+    assert {finding.verdict for _, finding in claims.findings(results)} == {claims.OPEN}
+    write(tmp_path, flat, published_like, ["std"])  # without the baseline's seeds nothing can differ
+    assert claims.findings(Results(tmp_path))[5][1].verdict == claims.OPEN
+    write(tmp_path, flat, published_like, ["baseline"])
+    verdict = f"{claims.CONFIRMED} once the policy is trained, {claims.REFUTED} as published"
+    assert claims.findings(Results(tmp_path))[5][1].verdict == verdict
+
+
+def test_the_report_holds_every_study_and_its_figures(logs, tmp_path, capsys):
+    assert (
+        report.main(["--logs", str(logs), "--timings", str(logs / "timings.json"), "--folder", str(tmp_path)]) is None
+    )
+    text = (tmp_path / "REPORT.md").read_text()
+    for name, study in studies().items():
+        assert f"## {name}\n\n{study.question}" in text
+    for figure in ("glimpses-accuracy", "epochs-curves", "std-time", "summary"):
+        assert f"({figure}.png)" in text and (tmp_path / f"{figure}.png").stat().st_size > 5000
+    assert text.count("\n**") == 10 + 1 and "0.3 points (frozen), 0.3 points (learned)" in text
+    assert f"{tmp_path / 'REPORT.md'}, " in capsys.readouterr().out
+
+
+def test_the_report_can_be_of_one_study_and_of_half_of_it(logs, tmp_path):
+    write(tmp_path / "logs", flat, flat, ["std"])
+    gone = tmp_path / "logs" / "std" / "std=0.4_learned_seed=0"
+    (gone / "result.json").unlink()
+    report.main(["std", "--logs", str(tmp_path / "logs"), "--timings", "none.json", "--folder", str(tmp_path)])
+    text = (tmp_path / "REPORT.md").read_text()
+    assert "9 of 10 runs are finished" in text and "## glimpses" not in text and "not known yet" in text
+    assert text.count("| 0.4 ") == 2 and "65.0 % (100)" in text
+
+
+def test_mistakes_are_told(tmp_path):
+    with pytest.raises(UserError, match="is no folder: name that of the runs with --logs"):
+        report.main(["--logs", str(tmp_path / "none")])
+    with pytest.raises(UserError, match="unknown study 'sdt'. Did you mean 'std'"):
+        report.main(["sdt", "--logs", str(tmp_path)])
+    write(tmp_path, flat, flat, ["std"])
+    path = tmp_path / "std" / "std=0.4_frozen_seed=0" / "config.json"
+    path.write_text(path.read_text().replace('"std": 0.4', '"std": 0.3'))
+    with pytest.raises(UserError, match="holds another run than the study's"):
+        report.main(["--logs", str(tmp_path)])
+
+
+def test_times_are_relative_to_what_both_have():
+    axis = charts.times({2: 1.0, 5: 2.0}, {5: 46.0, 10: 92.0}, "looks").axes[0]
+    ours, theirs = (list(line.get_ydata()) for line in axis.lines)
+    assert ours == [0.5, 1.0] and theirs == [1.0, 2.0]
+    points = pd.DataFrame({"series": ["a", "b"], "minutes": [1, 2], "accuracy": [0.5, 0.6]})
+    assert len(charts.summary(points).axes[0].collections) == 2
