@@ -20,6 +20,7 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         label: What varies.
     """
     values = list(dict.fromkeys(table["value"]))
+    line = "-" if all(value.replace(".", "").isdigit() for value in values) else "none"  # words have no order
     places = np.arange(len(values))
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
@@ -30,12 +31,15 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         for policy, color in POLICIES.items():
             rows = table[table["policy"] == policy]
             error = 100 * rows["interval"] if kind == "vote" else None
-            axis.errorbar(places, 100 * rows[kind], error, marker="o", capsize=3, color=color, label=policy)
+            axis.errorbar(
+                places, 100 * rows[kind], error, marker="o", linestyle=line, capsize=3, color=color, label=policy
+            )
         if kind == "vote":
             rows = table[table["policy"] == "frozen"]
             then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
-            axis.plot(places, 100 * rows["published_then"], "x:", color=PUBLISHED, label=then)
-            axis.plot(places, 100 * rows["published"], "+--", color=PUBLISHED, label="published, at its end")
+            style = {"color": PUBLISHED, "linestyle": ":" if line == "-" else line}
+            axis.plot(places, 100 * rows["published_then"], marker="x", label=then, **style)
+            axis.plot(places, 100 * rows["published"], marker="+", label="published, at its end", **style)
             axis.set_ylabel("accuracy, %")
             axis.legend(fontsize=8)
         axis.set(xlabel=label, title=title, xticks=places)
@@ -97,15 +101,20 @@ def summary(points: pd.DataFrame) -> Figure:
     """Every config's accuracy against its time.
 
     Args:
-        points: `label`, `series`, `minutes`, `accuracy`.
+        points: `study`, `who` (a mark each), `minutes`, `accuracy`.
     """
-    names = list(dict.fromkeys(points["series"]))
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axis = figure.subplots()
-    for name, color in zip(names, colormaps["tab10"].colors, strict=False):
-        rows = points[points["series"] == name]
-        axis.scatter(rows["minutes"], 100 * rows["accuracy"], color=color, label=name, s=22)
+    studies, who = (list(dict.fromkeys(points[name])) for name in ("study", "who"))
+    colors = dict(zip(studies, colormaps["tab10"].colors, strict=False))
+    marks = dict(zip(who, "o^xs", strict=False))
+    for (study, by), rows in points.groupby(["study", "who"], sort=False):
+        axis.scatter(rows["minutes"], 100 * rows["accuracy"], color=colors[study], marker=marks[by], s=28, alpha=0.8)
+    for name in studies:
+        axis.scatter([], [], color=colors[name], marker="s", label=name)
+    for name in who:
+        axis.scatter([], [], color="black", marker=marks[name], label=name)
     axis.set(xlabel="minutes of training", ylabel="vote of 10 gazes, %", xscale="log")
     axis.grid(alpha=0.3, which="both")
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     return figure

@@ -1,14 +1,17 @@
 """What a model looks at, as Figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from keras import ops
 from matplotlib.figure import Figure
 
-from nam import plots
+from nam import data, plots
+from nam.config import Config
 from nam.data.pipeline import Batch, Batches
 from nam.gaze import Seen, Viewer, Watcher, heat_map
+from nam.layers import GlimpseSensor, LocationNetwork
 
 SHOWN = 8  # images
 
@@ -24,11 +27,11 @@ def gaze(viewer: Viewer, batch: Batch, classes: Sequence[str]) -> Figure:
     return plots.gaze(images, seen.locations, viewer.model.sensor.window, titles)
 
 
-def of_split(model, data: Batches, classes: Sequence[str]) -> dict[str, Figure]:
+def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]:
     """The gaze on a split by name: its way, what it sees, and where it looks, of all images and of each class."""
-    viewer, batch = Viewer(model), data.batch(0)
-    locations = Watcher(model).watch(data).locations
-    labels = np.concatenate([data.labels(i) for i in range(len(data))])
+    viewer, batch = Viewer(model), split.batch(0)
+    locations = Watcher(model).watch(split).locations
+    labels = np.concatenate([split.labels(i) for i in range(len(split))])
     looks = locations.shape[1]
     later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
     groups = (
@@ -53,3 +56,41 @@ def story(viewer: Viewer, image, classes: Sequence[str], seen: Seen | None = Non
         "factors": viewer.model.sensor.scale_factors,
         "titles": [f"{classes[p.argmax()]}: {p.max():.0%}" for p in seen.probabilities[0]],
     }
+
+
+def example(config: Config, index: int = 2) -> np.ndarray:
+    """A bundled digit in all its greys among fragments, on the canvas of a config; index 2 lies in the middle."""
+    fields = {"dataset": "digits", "task": "cluttered", "distractors": None, "distractor_size": None}
+    return data.load(config.model_copy(update=fields).resolved("digits")).validation.batch(0).images[index]
+
+
+def untrained(config: Config, image) -> Figure:
+    """What an untrained policy happens to see of an image, look by look."""
+    first = np.zeros((1, 2), "float32")
+    locations = np.concatenate([first, _draws(config, config.glimpses - 1)])
+    return plots.retina(image, locations, _patches(config, image, locations), config.scale_factors)
+
+
+def sensors(configs: Mapping[str, Config], image) -> Figure:
+    """One look at the centre of an image by the sensor of each config, by title."""
+    center = np.zeros((1, 2), "float32")
+    seen = {title: (_patches(config, image, center)[0], config.scale_factors) for title, config in configs.items()}
+    return plots.sensors(image, center[0], seen)
+
+
+def spreads(configs: Mapping[str, Config], looks: int = 20_000) -> Figure:
+    """Where the untrained policy of each config looks, by title."""
+    return plots.heat([{title: heat_map(_draws(config, looks)[:, None]) for title, config in configs.items()}])
+
+
+def _draws(config: Config, looks: int) -> np.ndarray:
+    """Locations `(looks, 2)` of an untrained policy."""
+    network = LocationNetwork(config.std, "frozen", config.seed)
+    return ops.convert_to_numpy(network(np.zeros((looks, config.hidden), "float32"))[0])
+
+
+def _patches(config: Config, image, locations) -> np.ndarray:
+    """What the sensor of a config reads at `(looks, 2)`: `(looks, scales, bandwidth, bandwidth, channels)`."""
+    sensor = GlimpseSensor(config.bandwidth, config.scales, config.scale_factors, config.padding, config.seed)
+    patches = ops.convert_to_numpy(sensor(np.repeat(image[None], len(locations), 0), locations))
+    return np.moveaxis(patches.reshape(*patches.shape[:3], config.scales, -1), 3, 1)

@@ -65,6 +65,35 @@ def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[s
     return figure
 
 
+def sensors(image, location, seen: Mapping[str, tuple[np.ndarray, Sequence[int]]]) -> Figure:
+    """One look at an image by several sensors, a row each: its windows, all that it tells, and its patches.
+
+    Args:
+        image: `(height, width, channels)` uint8.
+        location: `(x, y)` in [-1, 1].
+        seen: By title, patches `(scales, bandwidth, bandwidth, channels)` in [0, 1] and their factors.
+    """
+    columns = 2 + max(len(factors) for _, factors in seen.values())
+    figure = Figure(figsize=(0.4 + 1.3 * columns, 1.5 * len(seen)), layout="constrained")
+    rows = figure.subplots(len(seen), columns, squeeze=False)
+    location = np.asarray(location)[None]
+    for axes, (title, (patches, factors)) in zip(rows, seen.items(), strict=True):
+        for axis in axes:
+            axis.set_axis_off()
+        _show(axes[0], image)
+        for f in factors:
+            side = patches.shape[1] * f
+            axes[0].add_patch(Rectangle(_corner(image, location[0], side), side, side, fill=False, color="orange"))
+        _show(axes[1], known(image.shape, location, patches[None], factors))
+        for axis, patch, f in zip(axes[2:], patches, factors, strict=False):
+            _show(axis, _bytes(patch))
+            axis.set_title(f"{f}:1", fontsize=8)
+        axes[0].text(-0.06, 0.5, title, rotation=90, ha="right", va="center", fontsize=8, transform=axes[0].transAxes)
+    rows[0, 0].set_title("windows", fontsize=8)
+    rows[0, 1].set_title("what it tells", fontsize=8)
+    return figure
+
+
 def known(shape: tuple[int, ...], locations, patches, factors: Sequence[int]) -> np.ndarray:
     """What some looks tell of an image of that shape, uint8: coarse patches under fine ones, black where none reached.
 

@@ -66,19 +66,18 @@ def main(argv: Sequence[str]) -> None:
 
 def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, Figure]]:
     """The report in Markdown, and its figures by their files' names."""
-    parts, figures = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's ten claims"], {}
     found = [(claim, finding) for claim, finding in claims.findings(results) if claim.study in chosen]
-    parts.append(_markdown(pd.DataFrame(
-        {"": number, "claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
-        for number, (claim, finding) in enumerate(found, 1)
-    )))  # fmt: skip
-    for number, (claim, finding) in enumerate(found, 1):
-        lines = [f"**{number}. {claim.sentence}** {finding.verdict.capitalize()}; it {claim.test}.", ""]
-        parts.append("\n".join([*lines, *(f"- {line}" for line in finding.evidence)]))
-    for name, plan in chosen.items():
-        figures |= {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
-        parts += [f"## {name}", _of_study(results, name, plan)]
-        parts += [f"![{file}]({file})" for file in figures if file.startswith(f"{name}-")]
+    verdicts = pd.DataFrame(
+        {"claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
+        for claim, finding in found
+    )
+    parts = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's ten claims"]
+    parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
+    figures = {}
+    for name in chosen:
+        own = {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
+        parts += [f"## {name}", of_study(results, name), *(f"![{file}]({file})" for file in own)]
+        figures |= own
     points = everything(results)
     if len(points):
         figures["summary.png"] = charts.summary(points)
@@ -86,6 +85,17 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     sources = "; ".join(published.everything()["sources"])
     parts.append(f"Published numbers: {sources}; {published.everything()['machine']}.")
     return "\n\n".join(parts) + "\n", figures
+
+
+def told(claim: claims.Claim, finding: claims.Finding) -> str:
+    """A claim, what became of it, and why, in Markdown."""
+    verdict = finding.verdict[0].upper() + finding.verdict[1:]
+    return "\n".join([f"**{claim.sentence}** {verdict}; it {claim.test}.", "", *(f"- {e}" for e in finding.evidence)])
+
+
+def claims_of(results: Results, study: str) -> str:
+    """What became of the claims that a study is about, in Markdown."""
+    return "\n\n".join(told(*pair) for pair in claims.findings(results) if pair[0].study == study)
 
 
 def charts_of(results: Results, study: str) -> dict[str, Figure]:
@@ -134,18 +144,19 @@ def published_times(results: Results, study: str) -> dict[Any, float]:
 
 
 def everything(results: Results) -> pd.DataFrame:
-    """Every finished run and every published one as a point, for `charts.summary`."""
+    """Every finished run and every published one as a point, for `charts.summary`: what two studies share, once."""
     rows, seen = [], set()
     for study in studies():
-        for _, run in results.runs(study).iterrows():
-            if not math.isnan(run["vote"]):
-                rows.append({"series": f"nam, {run['policy']}", "minutes": run["minutes"], "accuracy": run["vote"]})
-            key = (study, run["value"])
-            if not math.isnan(run["published"]) and not math.isnan(run["published_seconds"]) and key not in seen:
-                seen.add(key)
-                minutes = run["published_epochs"] * run["published_seconds"] / 60
-                rows.append({"series": "published (frozen)", "minutes": minutes, "accuracy": run["published"]})
-    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
+        for run in results.runs(study).itertuples():
+            theirs = run.published_epochs * run.published_seconds / 60
+            for point in (
+                (f"nam, {run.policy}", run.minutes, run.vote),
+                ("published (frozen)", theirs, run.published),
+            ):
+                if not math.isnan(point[1] + point[2]) and point not in seen:
+                    seen.add(point)
+                    rows.append((study, *point))
+    return pd.DataFrame(rows, columns=["study", "who", "minutes", "accuracy"])
 
 
 def _introduction(results: Results) -> str:
@@ -164,7 +175,9 @@ def _introduction(results: Results) -> str:
     )
 
 
-def _of_study(results: Results, name: str, plan: Study) -> str:
+def of_study(results: Results, name: str) -> str:
+    """A study's question, how far it is, and its table, in Markdown."""
+    plan = studies()[name]
     table = results.table(name)
     runs = results.runs(name)
     done = int(runs["vote"].notna().sum())
@@ -186,8 +199,8 @@ def _of_study(results: Results, name: str, plan: Study) -> str:
         "published s/epoch": table["published_seconds"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
         "verdict": table["verdict"],
     })  # fmt: skip
-    told = f"{plan.question}{missing} {table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
-    return f"{told}\n\n{_markdown(shown)}"
+    budget = f"{table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
+    return f"{plan.question}{missing} {budget}\n\n{_markdown(shown)}"
 
 
 def _percent(share: float, interval: float = math.nan) -> str:

@@ -42,6 +42,15 @@ def test_the_retina_shows_every_look_and_scale(story):
     assert (fine == 255).all() and (coarse == 51).all()
 
 
+def test_sensors_are_compared_row_by_row(story):
+    image, patches = story["image"], story["patches"][0]
+    figure = plots.sensors(image, (0, 0), {"both": (patches, [1, 2]), "one": (patches[1:], [2])})
+    assert len(figure.axes) == 2 * 4
+    windows, told, *read = figure.axes[4:]
+    assert boxes(windows) == [((2, 2), 4)] and [axis.get_title() for axis in read] == ["2:1", ""]
+    assert (told.images[0].get_array()[2:6, 2:6] == 51).all() and (read[0].images[0].get_array() == 51).all()
+
+
 def test_what_is_known_by_hand(story):
     parts = story["locations"], story["patches"], story["factors"]
     one = plots.known((8, 8, 1), *(part[:1] for part in parts[:2]), parts[2])[..., 0]
