@@ -1,6 +1,6 @@
 """Charts of the studies: numbers in, Figure out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 POLICIES = {"frozen": "tab:blue", "learned": "tab:orange"}
 PUBLISHED = "0.45"  # grey
+KINDS = {"vote": "vote of 10 gazes", "sampled": "one sampled gaze", "deterministic": "deterministic gaze"}
 
 
 def sweep(table: pd.DataFrame, label: str) -> Figure:
@@ -20,54 +21,52 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         label: What varies.
     """
     values = list(dict.fromkeys(table["value"]))
-    line = "-" if all(value.replace(".", "").isdigit() for value in values) else "none"  # words have no order
-    places = np.arange(len(values))
+    ordered = all(value.replace(".", "").isdigit() for value in values)  # words have no order, and no line
+    places = {value: float(value) if ordered else i for i, value in enumerate(values)}
     figure = Figure(figsize=(11, 3.8), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
-    for axis, kind, title in zip(
-        axes, ("vote", "sampled", "deterministic"), ("vote of 10 gazes", "one sampled gaze", "deterministic gaze"),
-        strict=True,
-    ):  # fmt: skip
+    axes = dict(zip(KINDS, figure.subplots(1, 3, sharey=True), strict=True))
+
+    def show(kind: str, policy: str, column: str, error: str | None = None, **style) -> None:
+        rows = table[(table["policy"] == policy) & table[column].notna()]
+        bars = None if error is None else 100 * rows[error]
+        style["linestyle"] = style.get("linestyle", "-") if ordered else "none"
+        axes[kind].errorbar(rows["value"].map(places), 100 * rows[column], bars, capsize=3, **style)
+
+    for kind, title in KINDS.items():
         for policy, color in POLICIES.items():
-            rows = table[table["policy"] == policy]
-            error = 100 * rows["interval"] if kind == "vote" else None
-            axis.errorbar(
-                places, 100 * rows[kind], error, marker="o", linestyle=line, capsize=3, color=color, label=policy
-            )
-        if kind == "vote":
-            rows = table[table["policy"] == "frozen"]
-            then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
-            style = {"color": PUBLISHED, "linestyle": ":" if line == "-" else line}
-            axis.plot(places, 100 * rows["published_then"], marker="x", label=then, **style)
-            axis.plot(places, 100 * rows["published"], marker="+", label="published, at its end", **style)
-            axis.set_ylabel("accuracy, %")
-            axis.legend(fontsize=8)
-        axis.set(xlabel=label, title=title, xticks=places)
-        long = sum(map(len, values)) > 45
-        axis.set_xticklabels(values, rotation=40 if long else 0, ha="right" if long else "center", fontsize=8)
-        axis.grid(alpha=0.3)
+            show(kind, policy, kind, "interval" if kind == "vote" else None, marker="o", color=color, label=policy)
+        axes[kind].set(xlabel=label, title=title)
+        if not ordered:
+            axes[kind].set_xticks(range(len(values)), values, rotation=40, ha="right", fontsize=8)
+        axes[kind].grid(alpha=0.3)
+    then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
+    show("vote", "frozen", "published_then", marker="x", linestyle=":", color=PUBLISHED, label=then)
+    show("vote", "frozen", "published", marker="+", linestyle="--", color=PUBLISHED, label="published, at its end")
+    axes["vote"].set_ylabel("accuracy, %")
+    axes["vote"].legend(fontsize=8)
     return figure
 
 
-def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], kind: str = "vote_accuracy") -> Figure:
+def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "", kind: str = "vote_accuracy") -> Figure:
     """Validation accuracy against epochs and against minutes: a column for each group of runs, a line for each run.
 
     Args:
         groups: By title, by the line's label: `Results.curve`s, or frames with the same index, `minutes` and
             `val_<kind>`.
+        label: What the lines' labels are.
         kind: The accuracy.
     """
-    labels = list(dict.fromkeys(label for group in groups.values() for label in group))
-    colors = dict(zip(labels, colormaps["viridis"](np.linspace(0, 0.92, len(labels))), strict=True))
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    colors = dict(zip(names, colormaps["viridis"](np.linspace(0, 0.92, len(names))), strict=True))
     figure = Figure(figsize=(4 * len(groups) + 1.6, 6.4), layout="constrained")
     axes = figure.subplots(2, len(groups), sharey=True, squeeze=False)
     shown = {}
     for (title, group), (by_epoch, by_time) in zip(groups.items(), axes.T, strict=True):
-        for label, curve in group.items():
+        for name, curve in group.items():
             if f"val_{kind}" not in curve:
                 continue
-            accuracy, color = 100 * curve[f"val_{kind}"], colors[label]
-            (shown[label],) = by_epoch.plot(curve.index, accuracy, color=color)
+            accuracy, color = 100 * curve[f"val_{kind}"], colors[name]
+            (shown[name],) = by_epoch.plot(curve.index, accuracy, color=color)
             if "minutes" in curve:
                 by_time.plot(curve["minutes"], accuracy, color=color)
         by_epoch.set(title=title, xlabel="epoch")
@@ -76,8 +75,8 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], kind: str = "vote_a
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
         axis.set_ylabel("accuracy, %")
-    figure.legend([shown[label] for label in labels if label in shown], [label for label in labels if label in shown],
-                  loc="outside right upper", fontsize=8)  # fmt: skip
+    names = [name for name in names if name in shown]
+    figure.legend([shown[name] for name in names], names, title=label, loc="outside right upper", fontsize=8)
     return figure
 
 
@@ -92,6 +91,8 @@ def times(ours: Mapping[Any, float], published: Mapping[Any, float], label: str)
             color = PUBLISHED if name == "published" else "tab:green"
             axis.plot(list(series), [seconds / unit for seconds in series.values()], style, color=color, label=name)
     axis.set(xlabel=label, ylabel="time of an epoch, relative", ylim=(0, None))
+    if all(isinstance(value, float | int) and value >= 1 for value in ours):
+        axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     return figure
@@ -117,4 +118,33 @@ def summary(points: pd.DataFrame) -> Figure:
     axis.set(xlabel="minutes of training", ylabel="vote of 10 gazes, %", xscale="log")
     axis.grid(alpha=0.3, which="both")
     figure.legend(loc="outside right upper", fontsize=8)
+    return figure
+
+
+def lines(series: Mapping[str, Sequence[float]], x: str, y: str, log: bool = False) -> Figure:
+    """A line for each series, against 1, 2, 3 …"""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for name, values in series.items():
+        axis.plot(range(1, len(values) + 1), values, label=name)
+    axis.set(xlabel=x, ylabel=y, yscale="log" if log else "linear")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def spread(measured: Mapping[float, Sequence[float]], x: str, y: str) -> Figure:
+    """What was measured at each value, both axes logarithmic, beside the line that falls with the square root."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for value, found in measured.items():
+        axis.plot([value] * len(found), found, "o", color="tab:blue", alpha=0.6)
+    values = np.array(list(measured), float)
+    line = np.mean(measured[next(iter(measured))]) * np.sqrt(values[0] / values)
+    axis.plot(values, line, ":", color=PUBLISHED, label="falls with the square root")
+    axis.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
     return figure

@@ -101,10 +101,10 @@ def claims_of(results: Results, study: str) -> str:
 def charts_of(results: Results, study: str) -> dict[str, Figure]:
     """The figures of a study, by kind: `accuracy` by value, `curves` against epochs and minutes, `time` by value."""
     label = LABELS.get(study, study)
-    table, figures = results.table(study), {}
-    if table["seeds"].any():
-        figures["accuracy"] = charts.sweep(table, label)
-        figures["curves"] = charts.curves(curves(results, study))
+    figures = {
+        "accuracy": charts.sweep(results.table(study), label),
+        "curves": charts.curves(curves(results, study), label),
+    }
     field = study.replace("-", "_")
     ours = results.relative_time(field)
     if ours:
