@@ -91,15 +91,15 @@ class Results:
     def relative_time(self, field: str) -> dict[Any, float]:
         """A training step's time by the value of a field, in units of the first value's; empty if not measured.
 
-        Medians of steps that were timed in turns, so that a noisy machine disturbs all values alike.
+        The least of several timings taken in turns: what else the machine does only ever adds to a time.
         """
-        medians = {}
+        least = {}
         for name, seconds in self.timings.get(field, {}).items():
             value, case = name.split(": ")
             if case == "fit":
-                medians[value if field == "optimizer" else float(value)] = float(np.median(seconds))
-        first = next(iter(medians.values()), None)
-        return {value: seconds / first for value, seconds in medians.items()}
+                least[value if field == "optimizer" else float(value)] = min(seconds)
+        first = next(iter(least.values()), None)
+        return {value: seconds / first for value, seconds in least.items()}
 
     def _verdict(self, row, table: pd.DataFrame) -> str:
         reference = table[(table["policy"] == row.policy) & table["as_published"]]
