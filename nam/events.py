@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run: scalars, pictures, machine, config and HParams. Written without TensorFlow."""
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -55,8 +56,8 @@ class Events:
         for writer in self.writers.values():
             writer.add_text("machine", _table(card), first_epoch)
             writer.add_text("config", _table(config), first_epoch)
-        self._add(_hparams_columns())
         study = run.path.parent.name
+        self._add(_session(metadata.EXPERIMENT_TAG, experiment=_columns(study, config)))
         values = {key: _hparam(value) for key, value in {"study": study, **config}.items()}
         self._add(hparams.hparams_pb(values, trial_id=f"{study}/{run.path.name}"))
         self.flush()
@@ -71,7 +72,9 @@ class Events:
             self.scalars(
                 "", {f"{split}/{kind}": share for kind, share in (shares or {}).items() if kind != "votes"}, epoch
             )
-        self._add(_session_end())
+        # Without an end the dashboard calls the run unfinished.
+        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+        self._add(_session(metadata.SESSION_END_INFO_TAG, session_end_info=end))
 
     def image(self, group: str, tag: str, pixels, epoch: int) -> None:
         """Adds a picture, `(height, width, 3)` uint8."""
@@ -101,18 +104,24 @@ def of_copy(run: Run) -> None:
     events.close()
 
 
-def _hparams_columns():
-    varied = {field for study in studies().values() for field in study.vary}
-    fields = sorted(Config.model_fields, key=lambda field: (field != "policy", field not in varied))
-    metrics = [hparams.Metric(tag, group=group, display_name=name) for (group, tag), name in METRICS.items()]
-    return hparams.hparams_config_pb([hparams.HParam(name) for name in ("study", *fields)], metrics)
+def _columns(study: str, config: dict[str, Any]) -> api_pb2.Experiment:
+    """The columns of the dashboard: it shows those marked as differing first, and of all runs the first run's marks."""
+    plan = studies().get(study)
+    defaults = json.loads(Config().to_json())
+    changed = plan.vary if plan else [name for name, value in config.items() if value != defaults.get(name)]
+    marked = {"study", "policy", *changed}
+    columns = [api_pb2.HParamInfo(name=name, differs=name in marked) for name in ("study", *Config.model_fields)]
+    metrics = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(group=group, tag=tag), display_name=name)
+        for (group, tag), name in METRICS.items()
+    ]
+    return api_pb2.Experiment(hparam_infos=columns, metric_infos=metrics)
 
 
-def _session_end():
-    """Without it the HParams dashboard calls the run unfinished; `summary_v2` does not make one."""
-    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
-    data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
-    value = summary_pb2.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=data, tensor=metadata.NULL_TENSOR)
+def _session(tag: str, **data) -> summary_pb2.Summary:
+    """What `summary_v2` does not make: columns that are marked, and the end of a run."""
+    content = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**data))
+    value = summary_pb2.Summary.Value(tag=tag, metadata=content, tensor=metadata.NULL_TENSOR)
     return summary_pb2.Summary(value=[value])
 
 

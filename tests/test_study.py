@@ -120,6 +120,10 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     start = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     start = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info
     assert start.hparams["study"].string_value == "second" and start.group_name == f"second/{second[0].name}"
+    columns = accumulator.summary_metadata["_hparams_/experiment"].plugin_data.content
+    columns = plugin_data_pb2.HParamsPluginData.FromString(columns).experiment.hparam_infos
+    assert columns[0].name == "study" and {"policy", "std"} < {column.name for column in columns}
+    assert {"study", "policy"} < {column.name for column in columns if column.differs}
     assert accumulator.Scalars("validation/vote")[0].value == 0.5
 
 
