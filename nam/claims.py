@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim of the paper, and how it is tested. `check` gets the results and the policy's name."""
+    """A claim of the paper, and how it is tested."""
 
     sentence: str  # the claim, in our words
     source: str  # section of the paper
