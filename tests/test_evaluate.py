@@ -82,6 +82,7 @@ def test_a_gaze_that_never_ends_early_is_the_whole_gaze(evaluated):
     assert [e["looks"] for e in exits] == sorted(e["looks"] for e in exits) and exits[0]["looks"] < exits[-1]["looks"]
 
 
+@pytest.mark.slow
 def test_where_only_the_digit_tells_the_oracle_beats_the_learned_gaze_and_that_a_random_one(tmp_path):
     # One small patch on a large canvas: what is not looked at is not seen at all.
     config = Config(

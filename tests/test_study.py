@@ -178,7 +178,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {engines.ELSEWHERE}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_study_can_go_on(tmp_path, number):
     code = (
         "from nam import command, config, study; from tests.test_study import tiny\n"

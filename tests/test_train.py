@@ -189,7 +189,10 @@ def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypat
     assert result["test"] == finished[1]["test"] and result["best_epoch"] == finished[1]["best_epoch"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_a_stopped_command_goes_on(tmp_path, number, status):
     process = command(tmp_path, "--epochs", "20", "--no-test")
     state = tmp_path / "runs" / "run" / callbacks.STATE
