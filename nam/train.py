@@ -107,7 +107,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.train,
                         splits.validation,
                         learning_rates(config),
-                        Evaluator(model, config.samples, jit),
+                        Evaluator(model, VOTES, jit),
                     ),
                     callbacks.Record(
                         events, splits.validation, config.epochs, splits.spec.classes, not execution.no_pictures
