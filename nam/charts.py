@@ -40,8 +40,13 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
             axes[kind].set_xticks(range(len(values)), values, rotation=40, ha="right", fontsize=8)
         axes[kind].grid(alpha=0.3)
     then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
-    show("vote", "frozen", "published_then", marker="x", linestyle=":", color=PUBLISHED, label=then)
-    show("vote", "frozen", "published", marker="+", linestyle="--", color=PUBLISHED, label="published, at its end")
+    for kind, column, mark, line, name in (
+        ("vote", "published_then", "x", ":", then),
+        ("vote", "published", "+", "--", "published, at its end"),
+        ("sampled", "published_sampled", "+", "--", "published, at its end"),
+    ):
+        if table[column].notna().any():
+            show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
     axes["vote"].set_ylabel("accuracy, %")
     axes["vote"].legend(fontsize=8)
     return figure

@@ -257,10 +257,6 @@ class Study(Values):
     policies: tuple[str, ...] = ("frozen", "learned")
     seeds: tuple[int, ...] = (0,)
 
-    def points(self) -> list[dict[str, Any]]:
-        """The values of what varies, run by run."""
-        return [dict(zip(self.vary, values, strict=True)) for values in zip(*self.vary.values(), strict=True)]
-
     def name(self, config: Config) -> str:
         """What a config of this study is called in its charts and tables."""
         texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in config}
@@ -271,8 +267,8 @@ class Study(Values):
         common = {**named_configs()["published"], **self.fixed, **({} if epochs is None else {"epochs": epochs})}
         found = {}
         for seed in self.seeds:
-            for point in self.points():
-                values = point.values()
+            for values in zip(*self.vary.values(), strict=True):
+                point = dict(zip(self.vary, values, strict=True))
                 texts = ["-".join(map(str, v)) if isinstance(v, list) else str(v) for v in values]
                 name = "_".join(f"{field}={text}" for field, text in zip(point, texts, strict=True))
                 for policy in self.policies:

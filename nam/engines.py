@@ -1,5 +1,6 @@
 """Where the runs of a study are trained: on this machine, or on a Ray cluster. Each run has a process of its own."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,8 @@ class OnRay:
 
     Args:
         address: Of the cluster: `auto` for the one this machine belongs to, else `HOST:PORT` or `ray://HOST:PORT`.
-        gpus_per_run: Share of a GPU, or number of them, that every run is given.
+        gpus_per_run: Share of a GPU, or number of them, that Ray reserves for every run.
+        cpus_per_run: The same of processor cores. A run's process may use more of them; Ray only counts.
 
     Raises:
         UserError: If Ray is not installed, no cluster answers, or it has too few GPUs.
@@ -80,17 +82,18 @@ class OnRay:
 
     RETRIES = 5  # of a run whose process or node is lost
 
-    def __init__(self, address: str, gpus_per_run: float):
+    def __init__(self, address: str, gpus_per_run: float = 0, cpus_per_run: float = 1):
         try:
             import ray
         except ModuleNotFoundError:
             raise UserError('Ray is not installed: pip install "nam[ray]", or use --engine local.') from None
         self._ray = ray
-        # Runs that share a GPU must not take its whole memory.
-        memory = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        # Runs that share a GPU must not take its whole memory, and what is said here must hold there.
+        variables = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        variables |= {name: os.environ[name] for name in ("KERAS_BACKEND", "TFDS_DATA_DIR") if name in os.environ}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": memory})
-        except (ConnectionError, ValueError) as error:
+            ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
+        except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`, or name another "
                 "with --address."
@@ -99,7 +102,12 @@ class OnRay:
         if gpus < gpus_per_run:
             ray.shutdown()
             raise UserError(f"the cluster has {gpus:g} GPUs: lower --gpus-per-run. Received: {gpus_per_run:g}")
-        self._train = ray.remote(max_calls=1, max_retries=self.RETRIES, num_gpus=gpus_per_run)(_train)
+        try:
+            resources = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run}
+            self._train = ray.remote(max_calls=1, max_retries=self.RETRIES, **resources)(_train)
+        except ValueError as error:
+            ray.shutdown()
+            raise UserError(f"Ray does not take these resources of a run: {error}") from None
         self._tasks: set[Any] = set()
         self._stopped = threading.Event()
 
@@ -108,8 +116,14 @@ class OnRay:
         run, errors = Run.of(config, execution), self._ray.exceptions
         if self._stopped.is_set():
             return "stopped"
-        task = self._train.options(name=run.path.name).remote(config.model_dump(), execution.model_dump())
+        # A node's process starts in a folder of its own.
+        paths = {name: str(Path(path).expanduser().absolute())
+                 for name in ("logs", "data_dir") if (path := getattr(execution, name))}  # fmt: skip
+        there = execution.model_copy(update=paths)
+        task = self._train.options(name=run.path.name).remote(config.model_dump(), there.model_dump())
         self._tasks.add(task)
+        if self._stopped.is_set():  # perhaps while it was handed over
+            self._ray.cancel(task, recursive=False)
         try:
             self._ray.get(task)
         except errors.TaskCancelledError:
@@ -119,11 +133,14 @@ class OnRay:
                 return "stopped"
             if isinstance(error.cause, Busy):
                 return ELSEWHERE
-            return _recorded(run, str(error), str(error.cause).splitlines()[0])
+            told = str(error.cause).splitlines() or [type(error.cause).__name__]
+            return _recorded(run, str(error), told[0])
         except errors.RayError as error:
             return _recorded(run, str(error), f"lost {self.RETRIES + 1} times: {str(error).splitlines()[0]}")
         finally:
             self._tasks.discard(task)
+        if run.read("result.json") is None:
+            return f"its node wrote it elsewhere: {run.path.parent} must be a folder that all nodes share"
         return _recorded(run, None)
 
     def stop(self) -> None:

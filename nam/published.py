@@ -16,7 +16,7 @@ class Published(NamedTuple):
     """What was published of one config, each `None` where it was not: all of a frozen policy, with 10 copies."""
 
     epochs: int  # of the run, or of the run that a table tells of
-    vote: float | None  # test accuracy of 10 sampled gazes, at the end
+    vote: float | None  # test accuracy of 10 sampled gazes at the end, or what a table calls accuracy
     sampled: float | None  # training accuracy of one sampled gaze, in the last epoch
     seconds_per_epoch: float | None
     curve: tuple[float, ...]  # vote of 10 on validation, epoch by epoch
@@ -31,8 +31,8 @@ def everything() -> dict[str, Any]:
 def find(config: Config) -> Published | None:
     """The longest published run of this config (whatever its policy, copies, epochs and seed), or `None`.
 
-    A row of the paper's table of optimizers stands for its optimizer at any learning rate: the paper names the lowest
-    rate of the schedule, and its code begins with a higher one.
+    A row of the paper's table of optimizers stands for its optimizer at any learning rate: but for Adam, its code began
+    with another one than the paper names.
     """
     changed = _changed(config)
     if changed <= LOGGED:

@@ -1,13 +1,14 @@
 """Sets the studies' runs beside what was published: `python -m nam.report`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import Field
+from scipy import stats
 
 from nam import charts, claims, command, published
 from nam.config import Execution, Study, Values, choose_studies, named_configs, studies
@@ -18,6 +19,7 @@ DESCRIPTION = (
     "Writes REPORT.md and its figures from the runs under LOGS: what became of the paper's ten claims, and for each "
     "study (all, if none is named) a table and figures beside the published ones."
 )
+TIMINGS = Path("benchmarks/results/scaling-published.json")
 LABELS = {"glimpses": "looks", "bandwidth": "bandwidth, pixels", "std": "std, half-widths", "batch-size": "batch"}
 INTRODUCTION = """\
 The study varied seven hyper-parameters of the recurrent attention model and never knew that its policy, which says
@@ -31,18 +33,19 @@ those on 6,000 validation images of the best epoch: the best vote of a frozen po
 learned one; the test split is left alone. Looks are counted all, one more than the published names say.
 
 **Differs** is said only of two runs whose votes are further apart than 2√2 deviations of the baseline's seeds:
-{thresholds}. ± is half a 95 % interval: over the seeds where there are several, else from the choice of the images.
-Times of the studies' runs come from a machine that did other things meanwhile; what is said about time rests on
-`python -m benchmarks.scaling --config published`, which times all values in turns.
+{thresholds}. (Equal runs do so by chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is
+half a 95 % interval: over the seeds where there are several, else from the choice of the images. Times of the studies'
+runs come from a machine that did other things meanwhile; what is said about time rests on `python -m
+benchmarks.scaling --config published`, which times all values in turns, with a trained policy and one copy.
 """
 
 
 class Options(Values):
     names: command.StudyNames = Field(description="studies of configs.json, or all (also if none is named)")
     logs: str = Execution.model_fields["logs"]
-    timings: str = Field(
-        "benchmarks/results/scaling-published.json",
-        description="what benchmarks.scaling --config published measured, its --json-file",
+    timings: str | None = Field(
+        None,
+        description=f"what benchmarks.scaling --config published wrote as its --json-file. None: {TIMINGS}, if there",
     )
     folder: str = Field("docs/report", description="where REPORT.md and its figures go")
 
@@ -52,11 +55,15 @@ def main(argv: Sequence[str]) -> None:
         argv = ["all", *argv]
     options = command.options(Options, argv, "python -m nam.report", DESCRIPTION)
     chosen = choose_studies(options.names)
-    results = Results(Path(options.logs).expanduser(), Path(options.timings))
+    timings = Path(options.timings).expanduser() if options.timings else TIMINGS
+    if options.timings is None and not timings.exists():
+        print(f"{timings} is not here: claims about time stay open; name it with --timings")
+        timings = None
+    results = Results(Path(options.logs).expanduser(), timings)
+    text, figures = report(results, chosen)
     folder = Path(options.folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text, figures = report(results, chosen)
         for name, figure in figures.items():
             figure.savefig(folder / name, dpi=90)
         (folder / "REPORT.md").write_text(text)
@@ -67,19 +74,19 @@ def main(argv: Sequence[str]) -> None:
 
 def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, Figure]]:
     """The report in Markdown, and its figures by their files' names."""
-    found = [(claim, finding) for claim, finding in claims.findings(results) if claim.study in chosen]
+    found = claims.findings(results, chosen)
     verdicts = pd.DataFrame(
-        {"claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
+        {"": claim.number, "claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
         for claim, finding in found
     )
-    parts = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's ten claims"]
+    parts = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's claims"]
     parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
     figures = {}
     for name in chosen:
         own = {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
         parts += [f"## {name}", of_study(results, name), *(f"![{file}]({file})" for file in own)]
         figures |= own
-    points = everything(results)
+    points = everything(results, chosen)
     if len(points):
         figures["summary.png"] = charts.summary(points)
         parts += ["## All of it", "![every run's accuracy against its time](summary.png)"]
@@ -91,12 +98,14 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
 def told(claim: claims.Claim, finding: claims.Finding) -> str:
     """A claim, what became of it, and why, in Markdown."""
     verdict = finding.verdict[0].upper() + finding.verdict[1:]
-    return "\n".join([f"**{claim.sentence}** {verdict}; it {claim.test}.", "", *(f"- {e}" for e in finding.evidence)])
+    return "\n".join(
+        [f"**{claim.number}. {claim.sentence}** {verdict}; it {claim.test}.", "", *(f"- {e}" for e in finding.evidence)]
+    )
 
 
 def claims_of(results: Results, study: str) -> str:
     """What became of the claims that a study is about, in Markdown."""
-    return "\n\n".join(told(*pair) for pair in claims.findings(results) if pair[0].study == study)
+    return "\n\n".join(told(*pair) for pair in claims.findings(results, [study]))
 
 
 def charts_of(results: Results, study: str) -> dict[str, Figure]:
@@ -144,10 +153,10 @@ def published_times(results: Results, study: str) -> dict[Any, float]:
     }  # fmt: skip
 
 
-def everything(results: Results) -> pd.DataFrame:
-    """Every finished run and every published one as a point, for `charts.summary`: what two studies share, once."""
+def everything(results: Results, names: Iterable[str]) -> pd.DataFrame:
+    """Every finished run of the studies and every published one as a point, for `charts.summary`: the same run once."""
     rows, seen = [], set()
-    for study in studies():
+    for study in names:
         for run in results.runs(study).itertuples():
             theirs = run.published_epochs * run.published_seconds / 60
             for point in (
@@ -167,12 +176,14 @@ def _introduction(results: Results) -> str:
         for policy in claims.POLICIES
         if not math.isnan(results.threshold(policy))
     )
+    seeds = len(studies()["baseline"].seeds)
     epochs = sorted({study.fixed["epochs"] for study in studies().values()})
     return INTRODUCTION.format(
         samples=plan["samples"],
         published_samples=named_configs()["published"]["samples"],
         epochs=" or ".join(map(str, epochs)),
         thresholds=told or "not known yet",
+        chance=2 * stats.t.sf(2, seeds - 1),
     )
 
 
@@ -193,7 +204,7 @@ def of_study(results: Results, name: str) -> str:
         "s/epoch": table["seconds_per_epoch"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
         "minutes": table["minutes"].map(lambda m: "" if math.isnan(m) else f"{m:.0f}"),
         "published vote, same epoch": table["published_then"].map(_percent),
-        "published test vote (epochs)": [
+        "published accuracy (epochs)": [
             "" if math.isnan(vote) else f"{_percent(vote)} ({epochs:.0f})"
             for vote, epochs in zip(table["published"], table["published_epochs"], strict=True)
         ],

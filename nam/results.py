@@ -21,14 +21,18 @@ class Results:
 
     Args:
         logs: The folder: `LOGS/STUDY/RUN/`.
-        timings: What `benchmarks.scaling --json-file` wrote, if it is at hand.
+        timings: What `benchmarks.scaling --json-file` wrote; `None`: nothing is said about time.
+
+    Raises:
+        UserError: If there is no such folder, the timings cannot be read, or (later) a run's folder holds another run
+            than the study's.
     """
 
     def __init__(self, logs: Path, timings: Path | None = None):
         if not logs.is_dir():
             raise UserError(f"{logs} is no folder: name that of the runs with --logs.")
         self.logs = logs
-        self.timings = json.loads(timings.read_text()) if timings and timings.exists() else {}
+        self.timings = _timings(timings) if timings else {}
         self._runs: dict[str, pd.DataFrame] = {}
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -55,9 +59,9 @@ class Results:
             rows.append({
                 "value": value, "policy": policy, "seeds": len(votes),
                 **{kind: group[kind].mean() for kind in KINDS},
-                "interval": _interval(votes.to_numpy(), first["images"]),
+                "interval": _interval(votes.to_numpy(), group["images"].max()),
                 **group[["seconds_per_epoch", "minutes", "epochs", "samples"]].mean().to_dict(),
-                **first[["published", "published_epochs", "published_then", "published_seconds"]].to_dict(),
+                **first[[name for name in first.index if name.startswith("published")]].to_dict(),
                 "as_published": first["as_published"],
             })  # fmt: skip
         table = pd.DataFrame(rows)
@@ -65,7 +69,10 @@ class Results:
         return table.drop(columns="as_published")
 
     def vote(self, study: str, policy: str, **values: Any) -> float:
-        """The vote's mean accuracy over the seeds, of the runs of a study that have these values."""
+        """The vote's accuracy, 0 to 1, mean over the seeds, of the runs of a study that have these values.
+
+        NaN if none is finished.
+        """
         runs = self.runs(study)
         chosen = runs["policy"] == policy
         for name, value in values.items():
@@ -73,10 +80,14 @@ class Results:
         return runs.loc[chosen, "vote"].mean()
 
     def curve(self, study: str, run: str) -> pd.DataFrame:
-        """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start."""
-        history = pd.DataFrame(events.history(Run(self.logs / study / run)))
-        if history.empty:
-            return history
+        """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start.
+
+        Empty if the run has no event files.
+        """
+        # A run that is being trained may have written of one epoch more in one file than in another.
+        history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(Run(self.logs / study / run)).items()})
+        if "seconds" not in history:
+            return pd.DataFrame()
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
         return history.assign(minutes=history["seconds"].cumsum() / 60)
 
@@ -132,11 +143,21 @@ def _row(plan: Study, config: Config, folder: Path) -> dict[str, Any]:
         "seconds_per_epoch": seconds.get("per_epoch", math.nan),
         "minutes": seconds.get("total", math.nan) / 60,
         "published": found.vote if found and found.vote is not None and found.epochs > 1 else math.nan,
+        "published_sampled": found.sampled if found and found.sampled and found.epochs > 1 else math.nan,
         "published_epochs": found.epochs if found else math.nan,
         "published_then": curve[config.epochs - 1] if len(curve) >= config.epochs else math.nan,
         "published_seconds": found.seconds_per_epoch if found and found.seconds_per_epoch else math.nan,
         "as_published": found is not None and published.is_baseline(config),
     }
+
+
+def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
+    try:
+        return {field: times for field, times in json.loads(path.read_text()).items() if field != "machine"}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"cannot read the timings {path} ({error}): name a file that benchmarks.scaling wrote with --json-file."
+        ) from None
 
 
 def _interval(votes: np.ndarray, images: float) -> float:

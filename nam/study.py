@@ -17,7 +17,7 @@ from pydantic import Field
 
 from nam import command, events
 from nam.config import Config, Execution, Study, Values, choose_studies
-from nam.engines import ELSEWHERE, Local, OnRay
+from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
 from nam.errors import UserError
 from nam.runs import Busy, Run, only_one
 
@@ -35,13 +35,16 @@ class Options(Values):
     list: bool = Field(False, description="print the studies with their questions and runs, and train nothing")
     dry_run: bool = Field(False, description="print what would be trained, and train nothing")
     epochs: int | None = Field(None, ge=1, description="epochs of every run. None: as the study says")
-    seeds: int | None = Field(None, ge=1, le=1000, description="seeds 0 to N - 1. None: as the study says")
+    seeds: int | None = Field(
+        None, ge=1, le=1000, description="seeds 0 to N - 1. None: as the study says, and as nam.report reads"
+    )
     workers: int | None = Field(
         None, ge=1, le=256, description="runs that are trained at a time. None: 1, on Ray as many as it has room for"
     )
     engine: Literal["local", "ray"] = Field("local", description="where: on this machine, or on a Ray cluster")
     address: str = Field("auto", description="the Ray cluster's: HOST:PORT. auto: that of this machine")
-    gpus_per_run: float = Field(0.0, ge=0, le=64, description="GPUs, or the share of one, that Ray gives each run")
+    gpus_per_run: float = Field(0.0, ge=0, le=64, description="GPUs, or the share of one, that Ray keeps for each run")
+    cpus_per_run: float = Field(1.0, gt=0, le=1024, description="processor cores that Ray keeps for each run")
     logs: str = Execution.model_fields["logs"]
     data_dir: str | None = Execution.model_fields["data_dir"]
 
@@ -86,8 +89,9 @@ def same_run(task: Task, logs: Path) -> Path | None:
     """The folder of the same run, finished under another study's name: a run is what its config says."""
     for result in sorted(logs.glob("*/*/result.json")):
         with contextlib.suppress(UserError):  # a folder that cannot be read is not the same run
-            if Run(result.parent).config() == task.config:
-                return result.parent
+            run = Run(result.parent)
+            if run.config() == task.config and run.read("result.json").get("validation"):
+                return run.path
     return None
 
 
@@ -102,7 +106,7 @@ def train_all(
         digest = hashlib.sha256(task.config.to_json().encode()).hexdigest()[:16]
         with one_at_a_time[task.config], only_one(logs / f".{digest}.lock", ELSEWHERE):
             same, folder = same_run(task, logs), task.run(logs).path
-            if same is None or folder.exists():
+            if same is None or (folder / "config.json").exists():
                 return engine(task.config, task.execution(logs, data_dir))
             _copy(same, folder)
             return None
@@ -113,6 +117,8 @@ def train_all(
             failure = attempt(task)
         except Busy:
             failure = ELSEWHERE
+        except (UserError, OSError) as error:
+            failure = str(error)
         return task, failure, time.monotonic() - begun
 
     pool = ThreadPoolExecutor(workers)
@@ -128,7 +134,8 @@ def _copy(run: Path, folder: Path) -> None:
         copy = shutil.copytree(run, Path(temporary) / folder.parent.name / folder.name)
         events.of_copy(Run(copy))
         folder.parent.mkdir(exist_ok=True)
-        copy.rename(folder)
+        (folder / FAILURE).unlink(missing_ok=True)
+        copy.rename(folder)  # which an empty folder does not hinder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -153,8 +160,8 @@ def main(argv: Sequence[str]) -> int:
     if not left:
         return 0
     if options.engine == "ray":
-        engine, workers = OnRay(options.address, options.gpus_per_run), options.workers or len(left)
-        logs = logs.absolute()  # a node's process starts in a folder of its own
+        engine = OnRay(options.address, options.gpus_per_run, options.cpus_per_run)
+        workers = options.workers or len(left)
     else:
         engine, workers = Local(), options.workers or 1
     done = work = failures = 0

@@ -84,10 +84,10 @@ def test_a_stopped_study_leaves_no_run_behind(tmp_path, address):
 def test_a_cluster_that_is_not_there_is_told():
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=r"no Ray cluster answers at auto .*ray start --head"):
-        engines.OnRay("auto", 0)
+        engines.OnRay("auto")
 
 
 def test_ray_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install \"nam\[ray\]\", or use --engine local"):
-        engines.OnRay("auto", 0)
+        engines.OnRay("auto")

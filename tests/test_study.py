@@ -127,6 +127,31 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     assert accumulator.Scalars("validation/vote")[0].value == 0.5
 
 
+def test_what_goes_wrong_in_one_run_does_not_stop_the_rest(tmp_path):
+    todo = study.tasks({"tiny": tiny(vary={"glimpses": [1, 2, 3]})})
+    engine = Engine()
+
+    def broken(config, execution):
+        if config.glimpses == 2:
+            raise OSError("the disk is full")
+        return engine(config, execution)
+
+    outcomes = {task.config.glimpses: failure for task, failure, _ in study.train_all(todo, broken, tmp_path, 1)}
+    assert outcomes == {1: None, 2: "the disk is full", 3: None}
+
+
+def test_a_failed_run_whose_twin_is_finished_is_copied(tmp_path):
+    first, second = (study.tasks({name: tiny(vary={"glimpses": [1]})})[0] for name in ("first", "second"))
+    engine = Engine()
+    list(study.train_all([first], engine, tmp_path, 1))
+    folder = second.run(tmp_path).path
+    folder.mkdir(parents=True)
+    (folder / engines.FAILURE).write_text("it failed")
+    list(study.train_all([second], engine, tmp_path, 1))
+    assert len(engine.trained) == 1 and {"result.json"} < {path.name for path in folder.iterdir()}
+    assert not (folder / engines.FAILURE).exists()
+
+
 def test_what_another_process_trains_for_another_study_is_left_alone(tmp_path):
     first, second = (study.tasks({name: tiny(vary={"glimpses": [1]})}) for name in ("first", "second"))
     engine, found = Engine(), []
