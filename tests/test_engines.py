@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import psutil
 import pytest
 
 from nam import engines
+from nam.config import Config, Execution
 from nam.errors import UserError
 from nam.events import history
 from nam.runs import Run
+from tests.test_study import TINY
 
 EPOCHS = 20
 CODE = f"""
@@ -91,3 +94,98 @@ def test_ray_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install \"nam\[ray\]\", or use --engine local"):
         engines.OnRay("auto")
+
+
+class Pretended(types.ModuleType):
+    """As much of Ray as `OnRay` asks for; `get` runs the task at once, by `train`."""
+
+    exceptions = types.SimpleNamespace(
+        TaskCancelledError=InterruptedError, RayTaskError=RuntimeError, RayError=ConnectionResetError
+    )
+
+    def __init__(self, train, gpus=0):
+        super().__init__("ray")
+        self.train, self.gpus, self.cancelled = train, gpus, []
+
+    def init(self, **options):
+        self.variables = options["runtime_env"]["env_vars"]
+
+    def cluster_resources(self):
+        return {"CPU": 4, "GPU": self.gpus}
+
+    def remote(self, **resources):
+        task = types.SimpleNamespace(
+            remote=lambda config, execution: (config["glimpses"], execution["name"], execution)
+        )
+        return lambda function: types.SimpleNamespace(options=lambda name: task)
+
+    def get(self, task):
+        return self.train(task[2])
+
+    def cancel(self, task, recursive):
+        self.cancelled.append(task[1])
+
+    def shutdown(self):
+        pass
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    def start(train, **options):
+        ray = Pretended(train, **options)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return ray
+
+    return start
+
+
+def run_on(engine, tmp_path, **values):
+    config = Config(**TINY).resolved("digits")
+    return engine(config, Execution(study="tiny", name="run", **values)), Run(tmp_path / "logs" / "tiny" / "run")
+
+
+def test_a_node_is_told_all_that_is_said_here(tmp_path, monkeypatch, pretend):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("TFDS_DATA_DIR", "/data")
+    told = {}
+    ray = pretend(told.update)
+    failure, _ = run_on(engines.OnRay("auto"), tmp_path, data_dir="sets")
+    assert (told["logs"], told["data_dir"]) == (str(tmp_path / "logs"), str(tmp_path / "sets"))
+    assert ray.variables.items() >= {"KERAS_BACKEND": "jax", "TFDS_DATA_DIR": "/data"}.items()
+    assert "must be a folder that all nodes share" in failure  # as nothing was written here
+
+
+def test_a_failure_on_a_node_is_kept(tmp_path, monkeypatch, pretend):
+    monkeypatch.chdir(tmp_path)
+
+    def fail(execution):
+        error = RuntimeError("Traceback: all of it")
+        error.cause = MemoryError()
+        raise error
+
+    pretend(fail)
+    failure, run = run_on(engines.OnRay("auto"), tmp_path)
+    assert failure.startswith("MemoryError (all it said") and "all of it" in (run.path / engines.FAILURE).read_text()
+
+
+def test_what_is_handed_over_while_the_study_stops_is_cancelled(tmp_path, monkeypatch, pretend):
+    monkeypatch.chdir(tmp_path)
+    ray = pretend(lambda execution: None)
+    engine = engines.OnRay("auto")
+    remote = engine._train.options
+
+    def options(name):
+        engine.stop()
+        return remote(name)
+
+    engine._train.options = options
+    run_on(engine, tmp_path)
+    assert ray.cancelled == ["run"]
+    assert run_on(engine, tmp_path)[0] == "stopped"  # and nothing else is begun
+
+
+def test_more_gpus_than_there_are_is_told(pretend):
+    pretend(lambda execution: None, gpus=1)
+    with pytest.raises(UserError, match=r"the cluster has 1 GPUs: lower --gpus-per-run. Received: 2"):
+        engines.OnRay("auto", 2)

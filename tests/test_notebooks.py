@@ -16,8 +16,17 @@ QUICK = ("01_glimpses", "04_std", "08_summary")
 )
 def test_a_notebook_runs(path):
     book = nbformat.read(path, 4)
+    before = texts(book)
     NotebookClient(book, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
     assert any("image/png" in output.get("data", {}) for cell in book.cells for output in cell.get("outputs", ()))
+    if path.stem != "00_quickstart":  # which trains, and tells how fast
+        assert texts(book) == before, "logs/ or nam say something else now: run the notebook and commit it anew"
+
+
+def texts(book):
+    """All tables and sentences that a notebook shows."""
+    outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
+    return [output["data"]["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
