@@ -66,6 +66,7 @@ def test_two_devices_make_the_update_of_one(tmp_path, advantage):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_devices_that_do_not_divide_a_batch_stay_out(tmp_path):
     command = ["-m", "nam.train", *FLAGS, "--epochs", "1", "--logs", str(tmp_path), "--batch-size", "32"]
     output = on(3, *command)

@@ -85,13 +85,17 @@ def test_the_first_look_can_start_at_the_centre_in_training(data):
     assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
 
 
+FEW = [{}, dict(advantage="learned", reward="correct", samples=1), dict(padding="noise")]
+MORE = [dict(core="rnn"), dict(policy="frozen"), dict(policy="random"), dict(policy="center"), dict(glimpses=1),
+        dict(glimpses=1, advantage="learned")]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "change",
-    [{}, dict(core="rnn"), dict(advantage="learned", reward="correct", samples=1), dict(policy="frozen"),
-     dict(policy="random"), dict(policy="center"), dict(padding="noise"), dict(glimpses=1),
-     dict(glimpses=1, advantage="learned")],
-)  # fmt: skip
-@pytest.mark.parametrize("jit", [False, True])
+    ("change", "jit"),
+    [(change, False) for change in FEW + MORE]
+    + [(change, True) for change in FEW]
+    + [pytest.param(change, True, marks=pytest.mark.slow) for change in MORE],
+)
 def test_fits_numpy_arrays_with_a_short_last_batch(data, change, jit):
     model = compiled(model=change, jit_compile=jit)
     history = model.fit(*data, batch_size=8, epochs=2, verbose=0).history
