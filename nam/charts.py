@@ -52,14 +52,13 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "", kind: str = "vote_accuracy") -> Figure:
-    """Validation accuracy against epochs and against minutes: a column for each group of runs, a line for each run.
+def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") -> Figure:
+    """Votes on validation against epochs and against minutes: a column for each group of runs, a line for each run.
 
     Args:
         groups: By title, by the line's label: `Results.curve`s, or frames with the same index, `minutes` and
-            `val_<kind>`.
+            `val_vote_accuracy`; what has none is left out.
         label: What the lines' labels are.
-        kind: The accuracy.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     colors = dict(zip(names, colormaps["viridis"](np.linspace(0, 0.92, len(names))), strict=True))
@@ -68,9 +67,9 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "", ki
     shown = {}
     for (title, group), (by_epoch, by_time) in zip(groups.items(), axes.T, strict=True):
         for name, curve in group.items():
-            if f"val_{kind}" not in curve:
+            if "val_vote_accuracy" not in curve:
                 continue
-            accuracy, color = 100 * curve[f"val_{kind}"], colors[name]
+            accuracy, color = 100 * curve["val_vote_accuracy"], colors[name]
             (shown[name],) = by_epoch.plot(curve.index, accuracy, color=color)
             if "minutes" in curve:
                 by_time.plot(curve["minutes"], accuracy, color=color)

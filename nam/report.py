@@ -126,10 +126,11 @@ def charts_of(results: Results, study: str) -> dict[str, Figure]:
 
 def curves(results: Results, study: str) -> dict[str, dict[str, pd.DataFrame]]:
     """Validation curves of a study's runs of the first seed, by policy and value; those published as a third group."""
-    runs, groups = results.runs(study), {"frozen": {}, "learned": {}, "published (frozen)": {}}
+    runs, configs = results.runs(study), studies()[study].runs()
+    groups = {"frozen": {}, "learned": {}, "published (frozen)": {}}
     for name, run in runs[runs["seed"] == runs["seed"].iloc[0]].iterrows():
         groups[run["policy"]][run["value"]] = results.curve(study, name)
-        groups["published (frozen)"][run["value"]] = published_curve(studies()[study].runs()[name])
+        groups["published (frozen)"][run["value"]] = published_curve(configs[name])
     return groups
 
 
