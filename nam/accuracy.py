@@ -13,17 +13,17 @@ SEED = 20190621  # of the gazes drawn in evaluation: the same for every model an
 
 
 class Accuracies(NamedTuple):
-    """Shares of right answers over one split."""
+    """Shares of right answers over one split. A model that samples no gazes has the first and the loss only."""
 
     deterministic: float  # first look at the centre, then the means of the policy
-    sampled: float  # one sampled gaze, mean over `votes` of them
-    vote: float  # class probabilities averaged over `votes` sampled gazes
-    votes: int
     loss: float  # mean −log p(label) of the deterministic gaze, nats
+    sampled: float | None = None  # one sampled gaze, mean over `votes` of them
+    vote: float | None = None  # class probabilities averaged over `votes` sampled gazes
+    votes: int | None = None
 
     def shares(self) -> dict[str, float]:
-        """The accuracies and the number of votes, as `result.json` holds them."""
-        return {name: value for name, value in self._asdict().items() if name != "loss"}
+        """The accuracies that there are, and the number of votes, as `result.json` holds them."""
+        return {name: value for name, value in self._asdict().items() if name != "loss" and value is not None}
 
 
 class _Both(keras.Model):
@@ -35,10 +35,10 @@ class _Both(keras.Model):
         self.votes = votes
 
     def call(self, images):
-        return {
-            "deterministic": ops.softmax(self.model(images, training=False)["logits"]),
-            "sampled": ops.softmax(self.model(images, samples=self.votes)["logits"]),
-        }
+        found = {"deterministic": ops.softmax(self.model(images, training=False)["logits"])}
+        if self.model.samples_gazes:
+            found["sampled"] = ops.softmax(self.model(images, samples=self.votes)["logits"])
+        return found
 
 
 class Whole(keras.utils.PyDataset):
@@ -67,7 +67,7 @@ class Evaluator:
     """Measures a model's accuracies; compiled once, for use after every epoch.
 
     Args:
-        model: A `RecurrentAttention`.
+        model: A `Classifier`.
         votes: Sampled gazes per image.
         jit: Compile with XLA.
     """
@@ -78,18 +78,25 @@ class Evaluator:
         self._both = _Both(model, votes)
         self._both.compile(jit_compile=jit)
 
-    def __call__(self, batches: Batches) -> Accuracies:
-        labels = np.concatenate([batches.labels(i) for i in range(len(batches))])
+    def probabilities(self, batches: Batches) -> dict[str, np.ndarray]:
+        """Of the classes: `deterministic (n, classes)`, and `sampled (n, votes, classes)` if the model samples."""
         with draws_from(self.model, SEED):
-            probabilities = self._both.predict(Whole(batches), verbose=0)
-        deterministic, sampled = (probabilities[gaze][: len(labels)] for gaze in ("deterministic", "sampled"))
-        right = deterministic[np.arange(len(labels)), labels]
-        return Accuracies(
-            deterministic=float(np.mean(deterministic.argmax(-1) == labels)),
-            sampled=float(np.mean(sampled.argmax(-1) == labels[:, None])),
-            vote=float(np.mean(sampled.mean(axis=1).argmax(-1) == labels)),
-            votes=self.votes,
+            found = self._both.predict(Whole(batches), verbose=0)
+        return {gaze: answers[: batches.size] for gaze, answers in found.items()}
+
+    def __call__(self, batches: Batches) -> Accuracies:
+        labels, answers = batches.all_labels(), self.probabilities(batches)
+        right = answers["deterministic"][np.arange(len(labels)), labels]
+        found = Accuracies(
+            deterministic=float(np.mean(answers["deterministic"].argmax(-1) == labels)),
             loss=float(-np.mean(np.log(np.maximum(right, 1e-12)))),
+        )
+        if "sampled" not in answers:
+            return found
+        return found._replace(
+            sampled=float(np.mean(answers["sampled"].argmax(-1) == labels[:, None])),
+            vote=float(np.mean(answers["sampled"].mean(axis=1).argmax(-1) == labels)),
+            votes=self.votes,
         )
 
 

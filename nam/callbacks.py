@@ -4,7 +4,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from nam.data.pipeline import Batch, Batches
 from nam.errors import UserError
 from nam.events import Events
 from nam.gaze import Viewer
+from nam.models import RecurrentAttention
 from nam.runs import MODEL, Run, replacing
 from nam.signals import Signals
 
@@ -53,17 +54,17 @@ class Epochs(keras.callbacks.Callback):
     Args:
         train: Training data.
         validation: Validation data.
-        rates: Learning rate of each epoch.
+        rate: Learning rate of an epoch, asked for when it begins.
         evaluator: Of the model in training.
     """
 
     async_safe = True  # see `Ahead`
 
-    def __init__(self, train: Batches, validation: Batches, rates: list[float], evaluator: Evaluator):
+    def __init__(self, train: Batches, validation: Batches, rate: Callable[[int], float], evaluator: Evaluator):
         super().__init__()
         self.train = train
         self.validation = validation
-        self.rates = rates
+        self.rate = rate
         self.evaluator = evaluator
 
     def on_train_begin(self, logs=None):
@@ -72,34 +73,36 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self.train.epoch = epoch
-        self.model.optimizer.learning_rate = self.rates[epoch]
+        self.learning_rate = self.rate(epoch)
+        self.model.optimizer.learning_rate = self.learning_rate
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self._check(logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = self.rates[epoch]
+        logs["learning_rate"] = self.learning_rate
         logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
         found = self.evaluator(self.validation)
         # Of all that happens in an epoch; what comes after validation counts for the next.
         logs["seconds"], self.told = time.perf_counter() - self.told, time.perf_counter()
         self._check(found.loss)  # only here the weights of the epoch's last step are seen
         logs["val_accuracy"] = found.deterministic
-        logs["val_sampled_accuracy"] = found.sampled
-        logs["val_vote_accuracy"] = found.vote
+        if found.votes:
+            logs["val_sampled_accuracy"] = found.sampled
+            logs["val_vote_accuracy"] = found.vote
         logs["val_loss"] = found.loss
 
     def _check(self, loss):
         if not math.isfinite(float(loss)):
             raise UserError(
                 f"the loss became {float(loss)} in epoch {self.epoch + 1}: most likely the learning rate of "
-                f"{self.rates[self.epoch]:g} is too high; try a lower --learning-rate or --clip-norm."
+                f"{self.learning_rate:g} is too high; try a lower --learning-rate or --clip-norm."
             )
 
 
 class Record(keras.callbacks.Callback):
-    """Writes each epoch's numbers and health, and now and then its gaze, to the event files.
+    """Writes each epoch's numbers to the event files; of a `RecurrentAttention` its health, and now and then its gaze.
 
     Tells if the location network gets no gradient although it should learn.
     """
@@ -121,6 +124,11 @@ class Record(keras.callbacks.Callback):
         validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
         self.events.scalars("train", train, epoch)
         self.events.scalars("validation", validation, epoch)
+        if isinstance(self.model, RecurrentAttention):
+            self._gaze(epoch)
+        self.events.flush()
+
+    def _gaze(self, epoch: int) -> None:
         if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
             self.viewer = self.viewer or Viewer(self.model)
             figure = pictures.gaze(self.viewer, self.batch, self.classes)
@@ -134,7 +142,6 @@ class Record(keras.callbacks.Callback):
                 "look. A reinforce_weight of 0 does that, and so does a stopped gradient.",
                 flush=True,
             )
-        self.events.flush()
 
 
 class Resume(keras.callbacks.Callback):
@@ -146,16 +153,25 @@ class Resume(keras.callbacks.Callback):
         run: The run's folder.
         monitor: The log whose highest value marks the best epoch.
         images_shape: Of the model's input, `(None, height, width, channels)`.
+        is_over: Whether training ends, given the monitored value of each epoch so far.
     """
 
-    def __init__(self, run: Run, monitor: str, images_shape: tuple[int | None, ...]):
+    def __init__(
+        self, run: Run, monitor: str, images_shape: tuple[int | None, ...], is_over: Callable[[list[float]], bool]
+    ):
         super().__init__()
         self.run = run
         self.images_shape = images_shape
         self.monitor = monitor
+        self.is_over = is_over
         self.history: list[dict[str, float]] = []
         self.best_epoch: int | None = None
         self._copy: keras.Model | None = None
+
+    @property
+    def values(self) -> list[float]:
+        """The monitored value of each epoch so far."""
+        return [epoch[self.monitor] for epoch in self.history]
 
     def restore(self, model: keras.Model) -> int:
         """Puts the saved state, if there is one, into a compiled model; returns the epoch to go on from."""
@@ -186,6 +202,8 @@ class Resume(keras.callbacks.Callback):
         arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_variables(self.model))}
         with replacing(self.run.path / STATE) as temporary, temporary.open("wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
+        if self.is_over(self.values):
+            self.model.stop_training = True
 
     def finish(self) -> None:
         """Removes the state: a finished run does not go on."""

@@ -21,6 +21,12 @@ CLUTTER = {
     "augmented": {100: (8, 9)},
     "belaid": {100: (8, 9)},
 }
+# The fields that only some models have; another model has them at their defaults.
+_GAZE = (
+    "glimpses scales scale_factors bandwidth padding retina std policy core samples advantage reward loss_steps "
+    "first_location reinforce_weight baseline_weight initializer"
+)
+OWNERS = {**dict.fromkeys(_GAZE.split(), ("ram",)), "hidden": ("ram", "fc"), "heads": ("self-attention",)}
 MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
 DATASETS = ("mnist", "fashion_mnist", "digits")
 FOLDER = "folder:"
@@ -45,7 +51,11 @@ class Config(Values):
     value outside its limits.
     """
 
-    model: Literal["ram"] = Field("ram", description="what to train: the recurrent attention model (ram)")
+    model: Literal["ram", "cnn", "simple-cnn", "keras-cnn", "self-attention", "fc"] = Field(
+        "ram",
+        description="what to train: the recurrent attention model (ram), or what it is compared with: convolutional "
+        "networks (cnn, simple-cnn, keras-cnn), one with self-attention, two dense layers (fc)",
+    )
     dataset: str | None = Field(
         None,
         description="mnist, fashion_mnist, digits (the 1,797 bundled with scikit-learn; one epoch draws each training "
@@ -64,6 +74,12 @@ class Config(Values):
     )
     distractor_size: int | None = Field(
         None, ge=1, le=1000, description="side of a fragment, pixels. None: the task's preset"
+    )
+    digit_size: int | None = Field(
+        None, ge=4, le=1024, description="side of the digit's box, pixels: digits are enlarged or shrunk. None: 28"
+    )
+    train_size: int | None = Field(
+        None, ge=1, description="training examples that are used, chosen at random by the seed. None: all"
     )
     noise: float = Field(
         0.0, ge=0, le=1, description="standard deviation of Gaussian noise on every pixel, in units of full white"
@@ -92,7 +108,10 @@ class Config(Values):
     core: Literal["lstm", "rnn"] = Field(
         "lstm", description="recurrent core: LSTM, or ReLU units that start from the identity"
     )
-    hidden: int = Field(256, ge=1, le=8192, description="units of the recurrent core and of the glimpse vector")
+    hidden: int = Field(
+        256, ge=1, le=8192, description="units of the recurrent core and of the glimpse vector; of each layer of fc"
+    )
+    heads: Literal[1, 2, 4, 8, 16, 32, 64] = Field(4, description="attention heads of self-attention")
     samples: int = Field(
         4, ge=1, le=256, description="Monte-Carlo copies of each image in training, each with its gaze"
     )
@@ -115,10 +134,18 @@ class Config(Values):
     optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")
     learning_rate_min: float = Field(1e-5, ge=0, le=100, description="the schedule never goes below this rate")
-    schedule: Literal["exponential", "cosine", "constant"] = Field(
-        "exponential", description="learning rate per epoch: times decay, half a cosine over all epochs, or unchanged"
+    schedule: Literal["exponential", "cosine", "constant", "plateau"] = Field(
+        "exponential",
+        description="learning rate: times decay every epoch, half a cosine over all epochs, unchanged, or times decay "
+        "once validation has not got better for `plateau` epochs",
     )
-    decay: float = Field(0.97, gt=0, le=1, description="factor of the exponential schedule per epoch")
+    decay: float = Field(0.97, gt=0, le=1, description="factor of the exponential and the plateau schedule")
+    plateau: int = Field(
+        1, ge=1, le=1000, description="epochs without a better validation accuracy that make a plateau"
+    )
+    patience: int | None = Field(
+        None, ge=1, le=100_000, description="epochs without a better validation accuracy that end training. None: never"
+    )
     clip_norm: float | None = Field(5.0, gt=0, description="the gradient is scaled down to this norm. None: never")
     batch_size: int = Field(128, ge=1, le=65536, description="images per training step")
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the training images (see dataset for digits)")
@@ -128,6 +155,12 @@ class Config(Values):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        for name, owners in OWNERS.items():
+            if self.model not in owners and getattr(self, name) != type(self).model_fields[name].default:
+                raise UserError(
+                    f"{name} belongs to model {' and '.join(owners)}: leave it out, or choose that model. "
+                    f"Received: model={self.model}, {name}={getattr(self, name)}"
+                )
         if self.dataset is not None and self.dataset not in DATASETS and not self.dataset.startswith(FOLDER):
             raise UserError(
                 f"unknown dataset '{self.dataset}'.{did_you_mean(self.dataset, (*DATASETS, FOLDER + 'PATH'))}"
@@ -162,10 +195,13 @@ class Config(Values):
         """
         folder = dataset.startswith(FOLDER)
         task = self.task or ("original" if folder else "augmented")
-        canvas = self.canvas or CANVAS.get(task) or (None if folder else DIGIT)
-        if not folder and canvas < DIGIT:
+        digit = self.digit_size or DIGIT
+        if folder and self.digit_size:
+            raise UserError("digit_size is for digits, and the images of a folder keep their size: leave it out.")
+        canvas = self.canvas or CANVAS.get(task) or (None if folder else digit)
+        if not folder and canvas < digit:
             raise UserError(
-                f"canvas must hold the digit of {DIGIT} pixels: set it to {DIGIT} or more. Received: canvas={canvas}"
+                f"canvas must hold the digit of {digit} pixels: set it to {digit} or more. Received: canvas={canvas}"
             )
         if self.batch_size * ((canvas or 0) + 1) ** 2 >= 2**31:
             raise UserError(
@@ -191,7 +227,9 @@ class Config(Values):
                     "or use --task cluttered."
                 )
             count, size = 0, None
-        factors = self.scale_factors or tuple(2**s for s in range(self.scales))
+        factors = self.scale_factors
+        if self.model in OWNERS["scale_factors"]:
+            factors = factors or tuple(2**s for s in range(self.scales))
         return self.model_copy(
             update={
                 "dataset": dataset,

@@ -7,14 +7,15 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nam import command
+from nam import command, transfer
 from nam.config import Execution, Values
 from nam.errors import UserError
 from nam.scorecard import table, warnings
 
 DESCRIPTION = (
     "Measures the best model of a run: its accuracies of every kind and after every look, what its gaze is worth, "
-    "where it looks, and what a look costs. Prints a table and leaves evaluation.json in the run's folder."
+    "where it looks, and what a look costs. Prints a table and leaves evaluation.json in the run's folder. With a "
+    "task, canvases, distractors or digit sizes: its accuracy on such images instead, in transfer.json."
 )
 VOTES = 10  # sampled gazes of a vote, as in the published study
 CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
@@ -34,6 +35,12 @@ class Options(Values):
         description="also measure gazes that end once a class is more probable than this; a few are measured anyway "
         "(choose on --split validation)",
     )
+    task: Literal["original", "translated", "cluttered", "augmented", "belaid"] | None = Field(
+        None, description="measure the accuracy on images of this task instead, beside those that it was trained on"
+    )
+    canvas: tuple[int, ...] | None = Field(None, description="the same for canvases of these sides, pixels")
+    distractors: tuple[int, ...] | None = Field(None, description="the same for so many fragments of other digits")
+    digit_size: tuple[int, ...] | None = Field(None, description="the same for digits of these sizes, pixels")
     plots: bool = Field(False, description="save pictures under the run's folder, and show them in TensorBoard")
     data_dir: str | None = Execution.model_fields["data_dir"]
 
@@ -42,7 +49,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     """Everything that can be told of a model on one split.
 
     Args:
-        model: A `RecurrentAttention` that looks T times.
+        model: A `Classifier`. What follows is about gazes, and counts for a `RecurrentAttention` only.
         data: The split, `nam.data.pipeline.Batches`.
         votes: Sampled gazes per image, M.
         seeds: How often they are sampled anew.
@@ -53,17 +60,46 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
         `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
     """
+    from nam.accuracy import Evaluator
+    from nam.data.pipeline import Batch
+    from nam.models import RecurrentAttention
+    from nam.models.cost import milliseconds
+
+    batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
+    seen = Batch(None, *(np.concatenate(parts) for parts in list(zip(*batches, strict=True))[1:]))
+    if isinstance(model, RecurrentAttention):
+        found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
+    else:
+        found, probabilities = {}, Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
+    images = data.batch(0).images
+    answers, classes = probabilities.argmax(-1), probabilities.shape[-1]
+    accuracy, interval = _over_images(answers == seen.labels, seen.examples)
+    confusion = np.zeros((classes, classes), int)
+    np.add.at(confusion, (seen.labels, answers), 1)
+    return {
+        "images": data.size,
+        **found,
+        "accuracy": {"deterministic": accuracy, "images_interval": interval, **found.get("accuracy", {})},
+        "confusion": confusion.tolist(),  # rows: what it is; columns: what the deterministic gaze reads
+        "cost": {
+            **model.cost(*images.shape[1:3])._asdict(),
+            **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 256)},
+        },
+    }
+
+
+def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float | None):
+    """What is told of a `RecurrentAttention` only, and the class probabilities of its deterministic gaze.
+
+    `seen` is the whole split as one `Batch` without its images.
+    """
     from nam import health
     from nam.accuracy import SEED
     from nam.gaze import Watcher, looks_taken
 
     looks, n = model.glimpses, data.size
-    batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
-    labels, boxes, examples = (
-        np.concatenate([getattr(batch, name) for batch in batches]) for name in ("labels", "boxes", "examples")
-    )
-    images = data.batch(0).images
-    height, width = images.shape[1:3]
+    _, labels, boxes, examples = seen
+    height, width = data.batch(0).images.shape[1:3]
     size, window = np.array([width, height]), model.sensor.window
     watcher = Watcher(model, 2 * looks, votes)
 
@@ -100,25 +136,18 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
 
     deterministic = watcher.watch(data)
     correct = right(deterministic.probabilities)  # (n, looks)
-    deterministic_accuracy, images_interval = _over_images(correct[:, looks - 1], examples)
     parts = (part[:, None, :looks] for part in (deterministic.locations, deterministic.means))
     target = np.tile(((boxes[:, :2] + boxes[:, 2:] / 2) / size * 2 - 1)[:, None], (1, looks, 1))
-    classes = deterministic.probabilities.shape[-1]
-    confusion = np.zeros((classes, classes), int)
-    np.add.at(confusion, (labels, deterministic.probabilities[:, looks - 1].argmax(-1)), 1)
     exits = []
     for confidence in sorted({*CONFIDENCES, exit_confidence or 1.0}):
         taken = looks_taken(deterministic.probabilities[:, :looks], confidence)
         accuracy = correct[np.arange(n), taken - 1].mean()
         exits.append({"confidence": confidence, "looks": float(taken.mean()), "accuracy": float(accuracy)})
-    return {
-        "images": n,
+    told = {
         "policy": model.config["policy"],
         "votes": votes,
         "seeds": seeds,
         "accuracy": {
-            "deterministic": deterministic_accuracy,
-            "images_interval": images_interval,
             "sampled": sampled_accuracy,
             "sampled_interval": sampled_interval,
             "vote": vote,
@@ -144,12 +173,8 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
             "oracle": float(right(watcher.follow(data, target))[:, -1].mean()),
         },
         "gaze": {"deterministic": health.of_gaze(*parts, boxes, size, window), "sampled": sampled_health},
-        "confusion": confusion.tolist(),  # rows: what it is; columns: what the deterministic gaze reads
-        "cost": {
-            **model.cost(height, width)._asdict(),
-            **{f"milliseconds_per_image_in_batches_of_{n}": watcher.milliseconds(images, n) for n in (1, 256)},
-        },
     }
+    return told, deterministic.probabilities[:, looks - 1]
 
 
 def _over_seeds(values) -> tuple[float, float | None]:
@@ -183,7 +208,14 @@ def main(argv: Sequence[str]) -> None:
     run = Run.open(Path(options.run))
     config = run.config()
     model = models.load(run.path / MODEL)
-    model.compile(jit_compile=True)  # as fast as it can be: its time is told
+    elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}
+    if any(values is not None for values in elsewhere.values()):
+        moved = transfer.shifts(config, **elsewhere)
+        found = transfer.measure(model, moved, options.split, options.votes, options.data_dir)
+        print(transfer.table(found))
+        run.write("transfer.json", {"split": options.split, "accuracy": found})
+        return
+    model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
     splits = data.load(config, options.data_dir)
     split, classes = getattr(splits, options.split), splits.spec.classes
     found = {
@@ -194,7 +226,9 @@ def main(argv: Sequence[str]) -> None:
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
     figures = {}
     if options.plots:
-        figures = {**pictures.of_split(model, split, classes), "accuracy": plots.accuracy(found)}
+        figures = pictures.of_split(model, split, classes)
+        if "looks" in found:
+            figures["accuracy"] = plots.accuracy(found)
         history = events.history(run)
         if "seconds" in history:  # the event files may have been removed
             figures["curves"] = plots.curves(history)

@@ -14,7 +14,7 @@ from nam.errors import UserError
 
 DESCRIPTION = (
     "Exports the model of a run: uint8 images (batch, height, width, channels) in, `probabilities` (batch, classes) "
-    "and `locations` (batch, looks, 2), (x, y) in [-1, 1], of the deterministic gaze out."
+    "out, and of a model that looks around `locations` (batch, looks, 2), (x, y) in [-1, 1], of its deterministic gaze."
 )
 
 
@@ -52,19 +52,22 @@ def check(format: str) -> None:
 
 
 def export(model, path: Path, format: str) -> None:
-    """Writes the deterministic gaze of a `RecurrentAttention` in a format of `FORMATS`.
+    """Writes a `Classifier`, of a `RecurrentAttention` its deterministic gaze, in a format of `FORMATS`.
 
     Raises:
         UserError: If this machine or this model cannot be exported so.
     """
     import keras
 
+    from nam.models import RecurrentAttention
+
     check(format)
-    if model.sensor.padding == "noise":
+    if isinstance(model, RecurrentAttention) and model.sensor.padding == "noise":
         raise UserError("a sensor that sees noise beyond the image cannot be exported: train one with padding=zero.")
     images = keras.Input(model.images_shape, dtype="uint8", name="images")
     outputs = model(images)
-    answers = {"probabilities": keras.ops.softmax(outputs["logits"]), "locations": outputs["locations"]}
+    answers = {"probabilities": keras.ops.softmax(outputs["logits"])}
+    answers |= {"locations": outputs["locations"]} if "locations" in outputs else {}
     signature = [keras.InputSpec("uint8", (None, *model.images_shape), name="images")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, of NumPy and of what they will drop
@@ -98,7 +101,10 @@ def main(argv: Sequence[str]) -> None:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot write {output} ({reason}): name another with --output.") from None
     height, width, channels = model.images_shape
-    print(f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities, locations")
+    print(
+        f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities"
+        + ", locations" * hasattr(model, "sensor")
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Gazes of a model on a split: its own recorded, any other followed, and what is read from them."""
 
-import time
 from typing import NamedTuple
 
 import keras
@@ -48,16 +47,6 @@ class Watcher:
         """Class probabilities `(n, looks, classes)` after each look at `locations (n, looks, 2)`."""
         with draws_from(self.model, SEED):  # of the noise that some sensors see
             return self._led.predict(Whole(batches, locations.astype("float32")), verbose=0)[: batches.size]
-
-    def milliseconds(self, images: np.ndarray, size: int) -> float:
-        """Milliseconds per image of the model's `predict_on_batch` with `size` of the images: the median of ten."""
-        images = images[np.arange(size) % len(images)]
-        times = []
-        for _ in range(11):
-            begun = time.perf_counter()
-            self.model.predict_on_batch(images)
-            times.append(time.perf_counter() - begun)
-        return round(1e3 * float(np.median(times[1:])) / size, 4)
 
     def _record(self, recorder, batches: Batches, seed: int) -> Gazes:
         with draws_from(self.model, seed):

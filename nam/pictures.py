@@ -8,10 +8,12 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from nam import data, plots
+from nam.attention import Reader
 from nam.config import Config
 from nam.data.pipeline import Batch, Batches
 from nam.gaze import Seen, Viewer, Watcher, heat_map
 from nam.layers import GlimpseSensor, LocationNetwork
+from nam.models import RecurrentAttention, SelfAttention
 
 SHOWN = 8  # images
 
@@ -27,11 +29,24 @@ def gaze(viewer: Viewer, batch: Batch, classes: Sequence[str]) -> Figure:
     return plots.gaze(images, seen.locations, viewer.model.sensor.window, titles)
 
 
+def attention(reader: Reader, images, titles: Sequence[str] = ()) -> Figure:
+    """What a `SelfAttention` attends to in a few images."""
+    return plots.attention(images, reader(images).maps, reader.model.STRIDE, reader.model.OFFSET, titles)
+
+
 def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]:
-    """The gaze on a split by name: its way, what it sees, and where it looks, of all images and of each class."""
+    """What a model looks at on a split, by name; nothing for one that looks at everything alike.
+
+    Of a gaze: its way, what it sees, and where it looks, of all images and of each class.
+    """
+    if isinstance(model, SelfAttention):
+        images = split.batch(0).images[:SHOWN]
+        return {"attention": attention(Reader(model), images, [classes[label] for label in split.labels(0)])}
+    if not isinstance(model, RecurrentAttention):
+        return {}
     viewer, batch = Viewer(model), split.batch(0)
     locations = Watcher(model).watch(split).locations
-    labels = np.concatenate([split.labels(i) for i in range(len(split))])
+    labels = split.all_labels()
     looks = locations.shape[1]
     later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
     groups = (

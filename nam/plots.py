@@ -65,6 +65,39 @@ def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[s
     return figure
 
 
+def attention(images, maps, stride: float, offset: float, titles: Sequence[str] = ()) -> Figure:
+    """Images with what is attended to, a row each: the mean of the heads, and each of them, from least to most.
+
+    Under each map stands how many times an even share its least and its most are.
+
+    Args:
+        images: `(n, height, width, channels)` uint8.
+        maps: `(n, heads, rows, columns)`, not negative.
+        stride: Pixels from one place of a map to the next.
+        offset: Pixels of the image before the map.
+        titles: One per image.
+    """
+    n, heads, rows, columns = maps.shape
+    figure = Figure(figsize=(1.6 * (heads + 2), 0.3 + 1.7 * n), layout="constrained")
+    axes = figure.subplots(n, heads + 2, squeeze=False)
+    names = ["image", "mean", *(f"head {head + 1}" for head in range(heads))]
+    extent = (offset, offset + stride * columns, offset + stride * rows, offset)
+    for i, line in enumerate(axes):
+        for axis, attended in zip(line, (None, maps[i].mean(0), *maps[i]), strict=True):
+            _show(axis, images[i])
+            if attended is not None:
+                axis.imshow(attended, cmap="inferno", alpha=0.65, extent=extent, interpolation="bilinear")
+                least, most = (f"{share * attended.size:.1f}" for share in (attended.min(), attended.max()))
+                text = f"{least} to {most} ×"
+                axis.text(0.5, -0.02, text, fontsize=7, ha="center", va="top", transform=axis.transAxes)
+        if i < len(titles):
+            line[0].text(-0.06, 0.5, titles[i], rotation=90, ha="right", va="center", fontsize=8,
+                         transform=line[0].transAxes)  # fmt: skip
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(name, fontsize=9)
+    return figure
+
+
 def sensors(image, location, seen: Mapping[str, tuple[np.ndarray, Sequence[int]]]) -> Figure:
     """One look at an image by several sensors, a row each: its windows, all that it tells, and its patches.
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from nam import command
@@ -43,7 +44,7 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
     """What a model makes of an image file: as `--json` prints it, and the image with what was seen of it.
 
     Args:
-        viewer: A `nam.gaze.Viewer`.
+        viewer: A `nam.gaze.Viewer` of a model that looks, a `nam.attention.Reader` of one that reads whole images.
         path: A PNG or JPEG file.
         classes: Names of the classes.
         exit_confidence: The looks after the first answer more probable than this are left out of what is told.
@@ -51,26 +52,24 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
     Raises:
         UserError: If the file is not a whole image.
     """
-    import numpy as np
-
     from nam.data.images import place
     from nam.gaze import Seen, looks_taken
 
     shape = height, width, _ = viewer.model.images_shape
     placed = place(path, shape)
     seen = viewer(placed.pixels[None])
+    if not isinstance(seen, Seen):
+        return _answer(path, classes, seen.probabilities[0]), (placed.pixels, seen)
     looks = int(looks_taken(seen.probabilities, exit_confidence)[0])
     seen = Seen(*(part[:, :looks] for part in seen))
-    probabilities = seen.probabilities[0, -1]
     gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
-    answer = {
-        "image": str(path),
-        "class": classes[int(probabilities.argmax())],
-        "probability": float(probabilities.max()),
-        "looks": looks,
-        "gaze": np.round(gaze, 1).tolist(),
-    }
-    return answer, (placed.pixels, seen)
+    answer = _answer(path, classes, seen.probabilities[0, -1])
+    return {**answer, "looks": looks, "gaze": np.round(gaze, 1).tolist()}, (placed.pixels, seen)
+
+
+def _answer(path: Path, classes: Sequence[str], probabilities) -> dict[str, Any]:
+    best = int(probabilities.argmax())
+    return {"image": str(path), "class": classes[best], "probability": float(probabilities[best])}
 
 
 def open_model(name: str) -> tuple[Any, list[str], Path]:
@@ -83,7 +82,7 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
     if path.suffix != ".keras":
         path = Run.open(path).path / MODEL
     model = models.load(path)
-    if not isinstance(model, models.RecurrentAttention):
+    if not isinstance(model, models.Classifier):
         raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
     names = (Run(path.parent).read("dataset.json") or {}).get("classes")
     return model, names or [str(i) for i in range(model.config["classes"])], path
@@ -113,7 +112,9 @@ def main(argv: Sequence[str]) -> int:
     options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
     with command.quiet():
         from nam import pictures, plots
+        from nam.attention import Reader
         from nam.gaze import Viewer
+        from nam.models import RecurrentAttention, SelfAttention
 
     for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
         if picture is not None and Path(picture).suffix.lower() not in endings:
@@ -122,7 +123,12 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"cannot write {picture}: there is no folder {Path(picture).parent}.")
     paths = find(options.images)
     model, classes, _ = open_model(options.run)
-    viewer, answers, shown = Viewer(model), [], []
+    looks = isinstance(model, RecurrentAttention)
+    if not looks and (options.gif or options.exit_confidence < 1):
+        raise UserError(f"a {type(model).__name__} does not look around: leave --gif and --exit-confidence out.")
+    if not looks and options.figure and not isinstance(model, SelfAttention):
+        raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
+    viewer, answers, shown = Viewer(model) if looks else Reader(model), [], []
     width = max(len(str(path)) for path in paths)
     for path in paths:
         try:
@@ -132,14 +138,17 @@ def main(argv: Sequence[str]) -> int:
             continue
         answers.append(answer)
         shown += [looked] if len(shown) < SHOWN else []
-        looks = f"{answer['looks']} look" + "s" * (answer["looks"] > 1)
-        text = f"{path!s:<{width}}  {answer['class']}  {answer['probability']:.2%}  {looks}"
+        text = f"{path!s:<{width}}  {answer['class']}  {answer['probability']:.2%}"
+        if looks:
+            text += f"  {answer['looks']} look" + "s" * (answer["looks"] > 1)
         print(json.dumps(answer) if options.json else text, flush=True)
     if shown and options.figure:
-        if len(shown) == 1:
+        titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
+        if not looks:
+            figure = pictures.attention(viewer, np.stack([image for image, _ in shown]), titles)
+        elif len(shown) == 1:
             figure = plots.retina(**pictures.story(viewer, shown[0][0], classes, shown[0][1]))
         else:
-            titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
             figure = plots.gaze([image for image, _ in shown], [seen.locations[0] for _, seen in shown],
                                 model.sensor.window, titles)  # fmt: skip
         with _writing(options.figure):

@@ -8,9 +8,10 @@ COLLAPSED = 0.02  # spread of the means over images, in half-widths, under which
 
 def warnings(found: dict[str, Any]) -> list[str]:
     """What a reader must not overlook, a sentence each; a good gaze has none."""
-    worth, gaze, told = found["worth"], found["gaze"]["deterministic"], []
-    if found["policy"] in ("random", "center"):  # nothing else was asked for
+    told = []
+    if found.get("policy") in (None, "random", "center"):  # there is no gaze, or nothing else was asked for
         return told
+    worth, gaze = found["worth"], found["gaze"]["deterministic"]
     if found["looks"]["trained"] > 1 and worth["difference"] <= worth["interval"]:
         told.append(
             "the gaze cannot be shown to be worth anything: its own minus another image's is "
@@ -26,65 +27,90 @@ def warnings(found: dict[str, Any]) -> list[str]:
 
 def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
     """What `evaluate` found, in Markdown; `classes` are their names."""
+    accuracy, names = found["accuracy"], classes or [str(i) for i in range(len(found["confusion"]))]
+    of_gaze = "looks" in found
+    title = f"accuracy on {found['images']:,} images"
+    if of_gaze:
+        lines = _of_gaze(found, title)
+    else:
+        interval = accuracy["images_interval"]
+        lines = _rows(title, ("± from the choice of images", _share(accuracy["deterministic"], interval)))
+    lines += [
+        *_rows("cost of an image", *((name.replace("_", " "), f"{value:,}") for name, value in found["cost"].items())),
+        *_rows(
+            "what it is, and how often it is read as each" + " (deterministic gaze)" * of_gaze,
+            ("", *names, "right"),
+            *(
+                (name, *map(str, counts), _share(counts[i] / max(sum(counts), 1)))
+                for i, (name, counts) in enumerate(zip(names, found["confusion"], strict=True))
+            ),
+        ),
+    ]
+    return "\n".join(lines).strip()
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _rows(title: str, *lines: Sequence[str]) -> list[str]:
+    return [
+        "",
+        _row(title, *[""] * (len(lines[0]) - 1)),
+        "|---" * len(lines[0]) + "|",
+        *(_row(*line) for line in lines),
+    ]
+
+
+def _share(value: float, interval: float | None = None) -> str:
+    return f"{value:.2%}" + (f" ± {interval:.2%}" if interval is not None else "")
+
+
+def _of_gaze(found: dict[str, Any], title: str) -> list[str]:
+    """What is told of a model that looks, but for what every model has."""
     accuracy, looks, worth, gaze = (found[part] for part in ("accuracy", "looks", "worth", "gaze"))
-    trained, n = looks["trained"], found["images"]
+    trained = looks["trained"]
     some = sorted({m for m in (1, 2, 3, 5, 10, 20, 50, 100) if m < found["votes"]} | {found["votes"]})
-
-    def row(*cells) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    def rows(title: str, *lines) -> list[str]:
-        return [
-            "",
-            row(title, *[""] * (len(lines[0]) - 1)),
-            "|---" * len(lines[0]) + "|",
-            *(row(*line) for line in lines),
-        ]
-
-    def share(value: float, interval: float | None = None) -> str:
-        return f"{value:.2%}" + (f" ± {interval:.2%}" if interval is not None else "")
-
     shown, drawn = range(2 * trained), f"{found['seeds']} seed" + "s" * (found["seeds"] > 1)
     exits, chosen = found["early_exit"], found["exit_confidence"]
     taught = "" if found["loss_steps"] == "all" else " (taught to answer after the last look only)"
-    names = classes or [str(i) for i in range(len(found["confusion"]))]
-    lines = [
-        *rows(
-            f"accuracy on {n:,} images",
-            ("deterministic gaze", share(accuracy["deterministic"])),
-            (f"one sampled gaze, {drawn}", share(accuracy["sampled"], accuracy["sampled_interval"])),
-            (f"vote of {found['votes']}, {drawn}", share(accuracy["vote"], accuracy["vote_interval"])),
+    return [
+        *_rows(
+            title,
+            ("deterministic gaze", _share(accuracy["deterministic"])),
+            (f"one sampled gaze, {drawn}", _share(accuracy["sampled"], accuracy["sampled_interval"])),
+            (f"vote of {found['votes']}, {drawn}", _share(accuracy["vote"], accuracy["vote_interval"])),
             ("uncertainty from the choice of images", f"± {accuracy['images_interval']:.2%}"),
         ),
-        *rows(
+        *_rows(
             "vote of",
             ("gazes", *(str(m) for m in some)),
-            ("accuracy", *(share(found["vote_curve"][m - 1]) for m in some)),
+            ("accuracy", *(_share(found["vote_curve"][m - 1]) for m in some)),
         ),
-        *rows(
+        *_rows(
             f"after look (trained for {trained})",
             ("", *(str(look + 1) for look in shown)),
             *(
-                (f"{kind} {name}", *(share(looks[kind][look]) for look in shown))
+                (f"{kind} {name}", *(_share(looks[kind][look]) for look in shown))
                 for kind, name in (("deterministic", "gaze"), ("sampled", "gaze"), ("vote", f"of {found['votes']}"))
             ),
         ),
-        *rows(
+        *_rows(
             f"deterministic gaze that ends at a confidence of{taught}",
             ("", *(f"**{e['confidence']:g}**" if e["confidence"] == chosen else f"{e['confidence']:g}" for e in exits)),
             ("looks per image", *(f"{e['looks']:.2f}" for e in exits)),
-            ("accuracy", *(share(e["accuracy"]) for e in exits)),
+            ("accuracy", *(_share(e["accuracy"]) for e in exits)),
         ),
-        *rows(
+        *_rows(
             "what the gaze is worth (one sampled gaze)",
-            ("its own", share(worth["own"])),
-            ("another image's", share(worth["shuffled"])),
+            ("its own", _share(worth["own"])),
+            ("another image's", _share(worth["shuffled"])),
             ("**worth: the difference**", f"**{100 * worth['difference']:+.2f} ± {100 * worth['interval']:.2f}**"),
-            ("random", share(worth["random"])),
-            ("centre", share(worth["center"])),
-            ("oracle: the target's centre", share(worth["oracle"])),
+            ("random", _share(worth["random"])),
+            ("centre", _share(worth["center"])),
+            ("oracle: the target's centre", _share(worth["oracle"])),
         ),
-        *rows(
+        *_rows(
             "where it looks",
             ("", "deterministic", "sampled"),
             *(
@@ -99,17 +125,7 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
                 )
             ),
         ),
-        *rows("cost of an image", *((name.replace("_", " "), f"{value:,}") for name, value in found["cost"].items())),
-        *rows(
-            "what it is, and how often it is read as each (deterministic gaze)",
-            ("", *names, "right"),
-            *(
-                (name, *map(str, counts), share(counts[i] / max(sum(counts), 1)))
-                for i, (name, counts) in enumerate(zip(names, found["confusion"], strict=True))
-            ),
-        ),
-    ]  # fmt: skip
-    return "\n".join(lines).strip()
+    ]
 
 
 def _text(value, unit: str) -> str:
@@ -122,6 +138,8 @@ def _text(value, unit: str) -> str:
 
 def line(split: str, shares: dict[str, float]) -> str:
     """The accuracies on one split, as `result.json` holds them, in one line."""
+    if "vote" not in shares:
+        return f"{split:<10}  {shares['deterministic']:.2%}"
     return (
         f"{split:<10}  deterministic {shares['deterministic']:.2%}   one sampled gaze {shares['sampled']:.2%}   "
         f"vote of {shares['votes']} gazes {shares['vote']:.2%}"

@@ -199,7 +199,8 @@ def _obeying(engine):
 def _told(task: Task, logs: Path) -> str:
     """The validation accuracies of a finished run."""
     found = task.run(logs).read("result.json")["validation"]
-    return f"vote {found['vote']:.1%}, sampled {found['sampled']:.1%}, deterministic {found['deterministic']:.1%}"
+    kinds = ("vote", "sampled", "deterministic") if "vote" in found else ("deterministic",)
+    return ", ".join(f"{kind} {found[kind]:.1%}" for kind in kinds)
 
 
 def _duration(seconds: float) -> str:

@@ -81,24 +81,25 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
 
 def _complete(run, config: Config, execution: Execution, model, splits) -> dict[str, Any]:
     """Trains the compiled model from where its run stands to the end, and returns the result."""
-    from nam import callbacks, models
+    from nam import callbacks, models, schedule
     from nam.accuracy import Evaluator
     from nam.events import Events
     from nam.runs import MODEL
 
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
     monitor = "val_vote_accuracy" if config.policy in ("frozen", "random") else "val_accuracy"
-    resume = callbacks.Resume(run, monitor, (None, *splits.spec[:3]))
+    resume = callbacks.Resume(run, monitor, (None, *splits.spec[:3]), partial(schedule.is_over, config))
     first_epoch = resume.restore(model)
+    epochs = first_epoch if schedule.is_over(config, resume.values) else config.epochs
     if first_epoch:
-        left = f"epoch {first_epoch + 1} of {config.epochs}" if first_epoch < config.epochs else "the final test"
+        left = f"epoch {first_epoch + 1} of {epochs}" if first_epoch < epochs else "the final test"
         print(f"going on with {left}: {run.path}", flush=True)
     events, signals, jit = Events(run, first_epoch), Signals(), model.jit_compile
     try:
         with signals:
             model.fit(
                 splits.train,
-                epochs=config.epochs,
+                epochs=epochs,
                 initial_epoch=first_epoch,
                 shuffle=False,  # the data does it, in an order that a resumed run finds again
                 callbacks=[
@@ -106,7 +107,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                     callbacks.Epochs(
                         splits.train,
                         splits.validation,
-                        learning_rates(config),
+                        lambda epoch: schedule.learning_rate(config, epoch, resume.values),
                         Evaluator(model, VOTES, jit),
                     ),
                     callbacks.Record(
@@ -123,7 +124,8 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                 "validation": evaluator(splits.validation).shares(),
             }
             signals.check()
-            events.final(found, config.epochs)
+            epochs = len(resume.history)
+            events.final(found, epochs)
     except Exception:
         for split in splits[:3]:
             if split.failure:  # told plainly, not through the backend's own error
@@ -140,9 +142,9 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
     seconds = sum(epoch["seconds"] for epoch in resume.history)
     result = {
         **found,
-        "epochs": config.epochs,
+        "epochs": epochs,
         "best_epoch": resume.best_epoch + 1,
-        "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / config.epochs, 2)},
+        "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / epochs, 2)},
         "images_per_second": round(speeds[len(speeds) // 2], 1),
         "parameters": model.count_params(),
         "dataset": run.read("dataset.json"),
@@ -155,23 +157,8 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
 
 def compile_model(model, config: Config, execution: Execution) -> None:
     """Compiles the model of a config with its optimizer, in the way that is fastest where it runs."""
-    # auto: the recurrent model is faster with XLA, on processors too
-    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=execution.jit != "off")
-
-
-def learning_rates(config: Config) -> list[float]:
-    """The learning rate of each epoch, see the fields `schedule`, `decay` and `learning_rate_min`."""
-
-    def rate(epoch: int) -> float:
-        if config.schedule == "exponential":
-            return config.learning_rate * config.decay**epoch
-        if config.schedule == "cosine":
-            half_cosine = (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-            return config.learning_rate_min + (config.learning_rate - config.learning_rate_min) * half_cosine
-        return config.learning_rate
-
-    floor = min(config.learning_rate_min, config.learning_rate)
-    return [max(rate(epoch), floor) for epoch in range(config.epochs)]
+    jit = model.faster_with_xla if execution.jit == "auto" else execution.jit == "on"
+    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=jit)
 
 
 def optimizer(config: Config):

@@ -59,8 +59,8 @@ def test_values_given_win_over_presets():
 
 
 def test_the_named_starting_points_are_whole_and_never_move():
-    for name, values in named_configs().items():
-        config = load_config(name)
+    for name in ("baseline", "published"):
+        values, config = named_configs()[name], load_config(name)
         assert set(values) == set(Config.model_fields), name
         assert config.resolved(config.dataset) == config
     published = load_config("published")

@@ -307,17 +307,6 @@ def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):
     )
 
 
-def test_schedules():
-    def rates(**values):
-        return train.learning_rates(Config(epochs=4, **values))
-
-    np.testing.assert_allclose(rates(), [1e-3 * 0.97**e for e in range(4)])
-    np.testing.assert_allclose(rates(decay=0.1, learning_rate_min=1e-4), [1e-3, 1e-4, 1e-4, 1e-4])
-    np.testing.assert_allclose(rates(schedule="constant"), 1e-3)
-    cosine = [1e-3, 1e-3 * (0.5 + 0.5**1.5), 0.5e-3, 1e-3 * (0.5 - 0.5**1.5)]
-    np.testing.assert_allclose(rates(schedule="cosine", learning_rate_min=0), cosine)
-
-
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "adadelta", "sgd"])
 def test_optimizers(name):
     optimizer = train.optimizer(Config(optimizer=name, learning_rate=0.5, clip_norm=2.0))

@@ -87,6 +87,14 @@ def place(path, shape: tuple[int, int, int]) -> Placed:
     return Placed(canvas, (left, top), zoom)
 
 
+def resized(images: np.ndarray, side: int) -> np.ndarray:
+    """Grey images `(n, height, width, 1)` uint8 as squares of `side` pixels, bilinear; smoothed where they shrink."""
+    shape = (side, side)
+    return np.stack(
+        [np.asarray(Image.fromarray(image[..., 0]).resize(shape, Image.Resampling.BILINEAR)) for image in images]
+    )[..., None]
+
+
 def decode(path, channels: int) -> np.ndarray:
     """The pixels of an image file, `(height, width, channels)` uint8.
 

@@ -90,6 +90,10 @@ class Batches(keras.utils.PyDataset):
         """The labels of a batch, without drawing its images."""
         return np.concatenate([self._labels(chosen)[taken] for _, chosen, taken in self._parts(index)])
 
+    def all_labels(self) -> np.ndarray:
+        """The labels of the whole split, as they stand in its batches."""
+        return np.concatenate([self.labels(i) for i in range(len(self))])
+
     def _parts(self, index: int) -> Iterator[tuple[np.random.Generator, np.ndarray, slice]]:
         """The generators that draw batch `index`, the digits that each draws, and which of them the batch takes."""
         config, count = self.config, len(self.examples.labels)

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from PIL import Image
 
 from nam.config import DIGIT, FOLDER, Config
-from nam.data.images import Folder, find
+from nam.data.images import Folder, find, resized
 from nam.errors import UserError
 
 VALIDATION_SHARE = 0.1
@@ -53,14 +52,34 @@ def default(data_dir: str | None) -> tuple[str, str | None]:
 def read(config: Config, data_dir: str | None) -> Source:
     """Reads the dataset of a resolved config and splits it.
 
-    The config's seed chooses the validation split. Task `belaid` splits as the published study did: the last tenth
-    validates, and clutter comes from training and validation digits together.
+    The config's seed chooses the validation split, and the training examples if not all are used. Task `belaid` splits
+    as the published study did: the last tenth validates, and clutter comes from all but the test digits.
     """
     if config.dataset.startswith(FOLDER):
-        return _folder(config)
-    if config.dataset == "digits":
-        return _bundled(config)
-    return _held_out(config, *_arrays(config.dataset, data_dir))
+        source = _folder(config)
+    elif config.dataset == "digits":
+        source = _bundled(config)
+    else:
+        source = _held_out(config, *_arrays(config.dataset, data_dir))
+    if config.digit_size not in (None, DIGIT):
+        splits = {name: getattr(source, name) for name in ("train", "validation", "test")}
+        source = source._replace(
+            **{name: part._replace(images=resized(part.images, config.digit_size)) for name, part in splits.items()}
+        )
+    return source._replace(train=_some(source.train, config)) if config.train_size else source
+
+
+def _some(train: Examples, config: Config) -> Examples:
+    """As many of the training examples as the config asks for; clutter is cut from all."""
+    count = len(train.labels)
+    if config.train_size > count:
+        raise UserError(
+            f"train_size must be at most the {count:,} training examples of {config.dataset}. "
+            f"Received: train_size={config.train_size}"
+        )
+    chosen = np.sort(np.random.default_rng(config.seed).permutation(count)[: config.train_size])
+    images = train.images.subset(chosen) if isinstance(train.images, Folder) else train.images[chosen]
+    return train._replace(images=images, labels=train.labels[chosen])
 
 
 def prepared(name: str, data_dir: str | None) -> Path | None:
@@ -184,10 +203,7 @@ def _bundled(config: Config) -> Source:
 
     images, labels = load_digits(return_X_y=True)
     small = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
-    large = np.stack(
-        [np.asarray(Image.fromarray(digit).resize((DIGIT, DIGIT), Image.Resampling.BILINEAR)) for digit in small]
-    )
-    large = large[..., None]
+    large = resized(small[..., None], DIGIT)
     order = np.random.default_rng(0).permutation(len(labels))
     test, train = order[: len(labels) // 5], order[len(labels) // 5 :]
     return _held_out(

@@ -1,7 +1,8 @@
-"""The parts of the recurrent attention model as Keras layers."""
+"""The parts of the models as Keras layers."""
 
+from nam.layers.attention import SpatialSelfAttention
 from nam.layers.glimpse import GlimpseNetwork
 from nam.layers.location import LocationNetwork
 from nam.layers.sensor import GlimpseSensor
 
-__all__ = ["GlimpseNetwork", "GlimpseSensor", "LocationNetwork"]
+__all__ = ["GlimpseNetwork", "GlimpseSensor", "LocationNetwork", "SpatialSelfAttention"]

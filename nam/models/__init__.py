@@ -1,21 +1,50 @@
 """The models, built from a config: the only place that knows them all."""
 
+from inspect import signature
 from pathlib import Path
 
 import keras
 
-from nam.config import Config
+from nam.config import DIGIT, Config
 from nam.data import Spec
 from nam.errors import UserError
+from nam.models.classifier import Classifier
+from nam.models.cnn import CNN, KerasCNN, SimpleCNN
+from nam.models.fc import FullyConnected
 from nam.models.ram import RecurrentAttention
+from nam.models.self_attention import SelfAttention
 
-__all__ = ["RecurrentAttention", "build", "load"]
+__all__ = ["Classifier", "RecurrentAttention", "SelfAttention", "build", "load"]
+
+MODELS = {
+    "ram": RecurrentAttention,
+    "cnn": CNN,
+    "simple-cnn": SimpleCNN,
+    "keras-cnn": KerasCNN,
+    "self-attention": SelfAttention,
+    "fc": FullyConnected,
+}
 
 
 def build(config: Config, spec: Spec) -> keras.Model:
-    """The model of a resolved config for such data, its weights drawn from Keras's global seed."""
-    model = {"ram": _ram}[config.model](config, spec)
-    model.build((None, spec.height, spec.width, spec.channels))
+    """The model of a resolved config for such data, its weights drawn from Keras's global seed.
+
+    Its arguments are the fields of the config that it has a name for. Raises `UserError` for images that are too small.
+    """
+    model_class = MODELS[config.model]
+    arguments = {
+        name: getattr(config, name) for name in signature(model_class).parameters if name in Config.model_fields
+    }
+    model = model_class(classes=len(spec.classes), **arguments)
+    try:
+        model.build((None, spec.height, spec.width, spec.channels))
+    except ValueError:
+        if min(spec.height, spec.width) >= DIGIT:
+            raise
+        raise UserError(
+            f"model {config.model} needs larger images: set --canvas to {DIGIT} or more. "
+            f"Received: images of {spec.height}×{spec.width} pixels"
+        ) from None
     return model
 
 
@@ -28,11 +57,3 @@ def load(path: Path) -> keras.Model:
     except Exception as error:  # a broken file shows as any of a dozen exceptions
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"cannot load the model {path} ({reason}): train its run anew, or take another copy.") from None
-
-
-def _ram(config: Config, spec: Spec) -> RecurrentAttention:
-    names = (
-        "glimpses bandwidth scales scale_factors padding retina std policy core hidden samples "
-        "reward advantage loss_steps first_location reinforce_weight baseline_weight initializer seed"
-    )
-    return RecurrentAttention(classes=len(spec.classes), **{name: getattr(config, name) for name in names.split()})

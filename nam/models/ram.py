@@ -8,6 +8,7 @@ from keras import ops
 
 from nam import losses
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
+from nam.models.classifier import Classifier, weighted_mean
 from nam.models.cost import Cost
 
 # As configs, not objects: every layer must draw weights of its own.
@@ -16,7 +17,7 @@ PARTS = ("classification", "reinforce", "baseline")
 
 
 @keras.saving.register_keras_serializable(package="nam")
-class RecurrentAttention(keras.Model):
+class RecurrentAttention(Classifier):
     """Recurrent attention model: a sequence of glimpses, each placed by what the last ones showed.
 
     At look t the sensor reads patches ρ at location lₜ, the glimpse network turns them into g, the core updates its
@@ -65,6 +66,9 @@ class RecurrentAttention(keras.Model):
         ValueError: If an argument is unknown or out of its limits.
     """
 
+    samples_gazes = True
+    takes_any_size = True
+
     def __init__(
         self,
         classes: int = 10,
@@ -89,8 +93,6 @@ class RecurrentAttention(keras.Model):
         seed: int | None = None,
         **kwargs,
     ):
-        # Images keep their type: the sensor counts in whole numbers, and uint8 is exact.
-        super().__init__(autocast=False, **kwargs)
         _one_of("retina", retina, ("normalized", "plain"))
         _one_of("initializer", initializer, INITIALIZERS)
         _one_of("core", core, ("lstm", "rnn"))
@@ -104,7 +106,7 @@ class RecurrentAttention(keras.Model):
             )
         if advantage == "leave-one-out" and samples < 2 and policy == "learned":
             raise ValueError(f"advantage='leave-one-out' needs at least two samples. Received: samples={samples}")
-        self.config = {
+        config = {
             "classes": classes,
             "glimpses": glimpses,
             "bandwidth": bandwidth,
@@ -126,6 +128,7 @@ class RecurrentAttention(keras.Model):
             "initializer": initializer,
             "seed": seed,
         }
+        super().__init__(config, **kwargs)
         self.glimpses = glimpses
         self.samples = samples
         self.first_location = first_location
@@ -253,15 +256,12 @@ class RecurrentAttention(keras.Model):
         """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else."""
         if training:
             return sum(self._parts(y, y_pred, sample_weight).values())
-        return _weighted_mean(losses.cross_entropy(y, y_pred["logits"][:, None])[:, 0], sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight)
 
     def _parts(self, y, y_pred, sample_weight):
-        if self.loss is not None:
-            raise ValueError(
-                f"RecurrentAttention brings its own loss: compile it without. Received: loss={self.loss!r}"
-            )
+        self.check_loss()
         parts, rewards = losses.hybrid(y, y_pred, **self.objective)
-        parts = {name: _weighted_mean(part, sample_weight) for name, part in parts.items()}
+        parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
         # A short last batch counts for the images that it holds.
         for name, value in {**parts, "reward": ops.mean(rewards)}.items():
             self.trackers[name].update_state(value, sample_weight=ops.shape(rewards)[0])
@@ -284,11 +284,6 @@ class RecurrentAttention(keras.Model):
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
             self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
             return self.compute_metrics(x, y, outputs, sample_weight=sample_weight)
-
-    @property
-    def images_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images that it was built for."""
-        return tuple(self.get_build_config()["input_shape"][1:])
 
     def trace(self, images, labels):
         """Outputs of a training pass, and the gradient of its loss for each trainable variable.
@@ -344,24 +339,14 @@ class RecurrentAttention(keras.Model):
             logits = ops.reshape(logits, (-1, classes))
             y = ops.repeat(ops.reshape(y, (-1,)), copies, axis=0)
             sample_weight = None if sample_weight is None else ops.repeat(sample_weight, copies, axis=0)
-            return super().compute_metrics(x, y, logits, sample_weight=sample_weight)
-        found = super().compute_metrics(x, y, logits, sample_weight=sample_weight)
+            return super().compute_metrics(x, y, {"logits": logits}, sample_weight=sample_weight)
+        found = super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
         # The parts belong to training; in evaluation they were never updated.
         return {name: value for name, value in found.items() if name not in self.trackers}
-
-    def get_config(self):
-        return {**super().get_config(), **self.config}
 
 
 def _kernel_size(layer) -> int:
     return sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) == 2)
-
-
-def _weighted_mean(values, sample_weight):
-    """Mean over the batch of `(batch,)` values, each times its weight, as Keras's losses reduce."""
-    if sample_weight is not None:
-        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
-    return ops.mean(values)
 
 
 def _one_of(name: str, value: str, options):

@@ -33,10 +33,15 @@ def operations(function, *arguments) -> list[tuple[str, int]]:
         def walk(jaxpr):
             for equation in jaxpr.eqns:
                 products = 0
+                out = [math.prod(var.aval.shape) for var in equation.outvars]
                 if equation.primitive.name == "dot_general":
                     (contracted, _), _ = equation.params["dimension_numbers"]
                     left = equation.invars[0].aval.shape
-                    products = math.prod(equation.outvars[0].aval.shape) * math.prod(left[i] for i in contracted)
+                    products = out[0] * math.prod(left[i] for i in contracted)
+                if equation.primitive.name == "conv_general_dilated":
+                    kernel = equation.invars[1].aval.shape
+                    filters = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+                    products = out[0] * math.prod(kernel) // filters
                 yield equation.primitive.name, products
                 for value in equation.params.values():
                     for inner in value if isinstance(value, tuple | list) else [value]:
@@ -48,6 +53,13 @@ def operations(function, *arguments) -> list[tuple[str, int]]:
     import tensorflow as tf
 
     def products(operation):
+        if operation.type == "Conv2D":
+            return math.prod(operation.outputs[0].shape) * math.prod(operation.inputs[1].shape[:-1])
+        if operation.type == "Einsum":  # of two: as many as all letters together have values
+            letters = operation.get_attr("equation").decode().split("->")[0].split(",")
+            sizes = {k: v for term, x in zip(letters, operation.inputs, strict=True)
+                     for k, v in zip(term, x.shape, strict=True)}  # fmt: skip
+            return math.prod(sizes.values())
         if operation.type not in ("MatMul", "BatchMatMulV2"):
             return 0
         left = operation.inputs[0].shape

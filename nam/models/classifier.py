@@ -1,0 +1,123 @@
+"""What a model is to the rest of nam: images in, a dict with logits out, a loss of its own, a price."""
+
+import keras
+from keras import ops
+
+from nam import losses
+from nam.models.cost import Cost, multiply_adds
+
+
+class Classifier(keras.Model):
+    """A classifier of images that returns a dict with `logits`, and is compiled without a loss.
+
+    `compile` takes an optimizer and metrics; metrics receive the logits.
+
+    Args:
+        config: The arguments that the model is made from, but for Keras's own.
+
+    Call arguments:
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 1].
+
+    Returns:
+        A dict: `logits (batch, classes)`, and what else the model has to tell.
+    """
+
+    samples_gazes = False  # whether `call` takes `samples`: two passes over an image may differ
+    takes_any_size = False  # whether images may have another size than those that it was built for
+    convolves = False
+
+    def __init__(self, config: dict, **kwargs):
+        # Images keep their type: some models count in whole numbers, and uint8 is exact.
+        super().__init__(autocast=False, **kwargs)
+        self.config = config
+
+    @property
+    def faster_with_xla(self) -> bool:
+        """Whether XLA makes it faster here, as it does dense networks, but not TensorFlow's convolutions on a CPU."""
+        backend, gpus = keras.backend.backend(), keras.distribution.list_devices("gpu")
+        return not self.convolves or backend != "tensorflow" or bool(gpus)
+
+    @property
+    def seed_generators(self) -> list[keras.random.SeedGenerator]:
+        """What every random draw of a gaze comes from."""
+        return []
+
+    @property
+    def images_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that it was built for."""
+        return tuple(self.get_build_config()["input_shape"][1:])
+
+    def cost(self, height: int, width: int) -> Cost:
+        """What one image of `height` × `width` pixels costs."""
+        raise NotImplementedError
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The mean cross-entropy, nats."""
+        self.check_loss()
+        return weighted_mean(losses.cross_entropy(y, y_pred["logits"][:, None])[:, 0], sample_weight)
+
+    def check_loss(self) -> None:
+        """Raises `ValueError` if it was compiled with a loss."""
+        if self.loss is not None:
+            raise ValueError(
+                f"{type(self).__name__} brings its own loss: compile it without. Received: loss={self.loss!r}"
+            )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred["logits"], sample_weight=sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), **self.config}
+
+
+class WholeImage(Classifier):
+    """A classifier that reads every pixel: a chain of layers, and the logits.
+
+    Args:
+        layers: The chain, but for its last layer, which makes the logits.
+        classes: Number of classes.
+        config: See `Classifier`.
+
+    Raises:
+        ValueError: If the images are too small for the chain.
+    """
+
+    def __init__(self, layers: list[keras.layers.Layer], classes: int, config: dict, **kwargs):
+        super().__init__({"classes": classes, **config}, **kwargs)
+        for layer in layers:
+            layer.dtype_policy = self.dtype_policy
+        # In float32: what is exponentiated loses too much in float16.
+        head = keras.layers.Dense(classes, dtype="float32", name="action_network")
+        self.network = keras.Sequential([*layers, head], name="network")
+
+    def build(self, images_shape):
+        self.network.build(images_shape)
+        self.built = True
+
+    def call(self, images, training=False):
+        return {"logits": self.network(self.scaled(images), training=training)}
+
+    def scaled(self, images):
+        """The images in [0, 1], in the type to compute in."""
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if dtype != "uint8" and "float" not in dtype:
+            raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={dtype}")
+        return ops.cast(images, self.compute_dtype) * (1 / 255 if dtype == "uint8" else 1)
+
+    def cost(self, height: int, width: int) -> Cost:
+        """What one image costs, which must have the size that the model was built for."""
+        pixels = height * width * self.images_shape[-1]
+        return Cost(
+            parameters=self.count_params(),
+            multiply_adds=multiply_adds(self.network.layers),
+            pixels_read=pixels,
+            pixels_touched=pixels,
+            pixels=pixels,
+        )
+
+
+def weighted_mean(values, sample_weight):
+    """Mean over the batch of `(batch,)` values, each times its weight, as Keras's losses reduce."""
+    if sample_weight is not None:
+        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+    return ops.mean(values)
