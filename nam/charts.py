@@ -125,6 +125,35 @@ def summary(points: pd.DataFrame) -> Figure:
     return figure
 
 
+def size(table: pd.DataFrame) -> Figure:
+    """Error, time and work per image against the side of the canvas, a line for each kind of model.
+
+    Args:
+        table: As `Results.comparison` gives it; a label is the kind, a comma, and the canvas.
+    """
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    panels = {
+        "test error, %": lambda rows: 100 * (1 - rows["deterministic"]),
+        "ms per image, in batches of 128": lambda rows: rows["milliseconds_128"],
+        "multiply-adds per image": lambda rows: rows["multiply_adds"],
+        "pixels touched per image": lambda rows: rows["pixels_touched"],
+    }
+    axes = figure.subplots(1, len(panels))
+    kinds = table["label"].str.rsplit(",", n=1).str[0]
+    for axis, (label, values) in zip(axes, panels.items(), strict=True):
+        for kind, rows in table.groupby(kinds, sort=False):
+            axis.plot(rows["canvas"], values(rows), marker="o", label=kind)
+        axis.set(xlabel="side of the canvas, pixels", title=label, xscale="log")
+        if label != "test error, %" and values(table).notna().any():
+            axis.set_yscale("log")
+        axis.set_xticks(sorted(set(table["canvas"])), [f"{side:.0f}" for side in sorted(set(table["canvas"]))])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].set_ylim(0, None)
+    axes[0].legend(fontsize=8)
+    return figure
+
+
 def lines(series: Mapping[str, Sequence[float]], x: str, y: str, log: bool = False) -> Figure:
     """A line for each series, against 1, 2, 3 …"""
     figure = Figure(figsize=(6, 3.4), layout="constrained")

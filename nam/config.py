@@ -1,9 +1,9 @@
 """Every hyper-parameter of a run: its default, unit, limits and meaning, once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -283,36 +283,59 @@ def _named(part: str) -> dict[str, dict[str, Any]]:
 
 
 class Study(Values):
-    """Runs that differ in one thing, each for every policy and seed; all else is as published, but for what is fixed.
+    """Runs that answer a question: a sweep, or a comparison.
 
-    Several fields may vary together: the first run has the first value of each, and so on.
+    A sweep varies fields of the config `published`, all else being as there, but for what is fixed, for every policy.
+    Several fields may vary together: the first run has the first value of each, and so on. A comparison has rows: each
+    says in its `label` what it is, and which values differ from what is fixed and from the starting point `config`, if
+    it names one, else from the defaults.
     """
 
     question: str
-    label: str  # of a value of what varies, for people
-    vary: dict[str, list[Any]]
+    label: str = ""  # of a value of what varies, for people
+    vary: dict[str, list[Any]] = {}
+    rows: list[dict[str, Any]] = []
     fixed: dict[str, Any] = {}
-    policies: tuple[str, ...] = ("frozen", "learned")
+    policies: tuple[str, ...] = ("frozen", "learned")  # of a sweep
     seeds: tuple[int, ...] = (0,)
+    test: bool = False  # whether the test split is used, as it may be once all is chosen
 
-    def name(self, config: Config) -> str:
-        """What a config of this study is called in its charts and tables."""
-        texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in config}
-        return self.label.format(**texts)
+    @property
+    def varied(self) -> list[str]:
+        """The fields in which runs differ, but for policy and seed."""
+        fields = dict.fromkeys(field for point in self._points() for field in point)
+        return ["model" if field == "config" else field for field in fields if field != "label"]
+
+    def labels(self) -> dict[str, str]:
+        """What each run is called in charts and tables, by the name of its folder."""
+        return {name: label for name, label, _ in self._each(None)}
 
     def runs(self, epochs: int | None = None) -> dict[str, Config]:
         """The runs by the names of their folders; `epochs` shortens them all. Raises `UserError` for an unknown key."""
-        common = {**named_configs()["published"], **self.fixed, **({} if epochs is None else {"epochs": epochs})}
-        found = {}
-        for seed in self.seeds:
-            for values in zip(*self.vary.values(), strict=True):
-                point = dict(zip(self.vary, values, strict=True))
-                texts = ["-".join(map(str, v)) if isinstance(v, list) else str(v) for v in values]
-                name = "_".join(f"{field}={text}" for field, text in zip(point, texts, strict=True))
-                for policy in self.policies:
-                    config = Config(**{**common, **point, "policy": policy, "seed": seed})
-                    found[f"{name}_{policy}_seed={seed}"] = config
-        return found
+        return {name: config for name, _, config in self._each(epochs)}
+
+    def name(self, config: Config) -> str:
+        """What a config of this sweep is called."""
+        texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in config}
+        return self.label.format(**texts)
+
+    def _points(self) -> list[dict[str, Any]]:
+        columns = zip(*self.vary.values(), strict=True)
+        return self.rows or [dict(zip(self.vary, values, strict=True)) for values in columns]
+
+    def _each(self, epochs: int | None) -> Iterator[tuple[str, str, Config]]:
+        shortened = {} if epochs is None else {"epochs": epochs}
+        policies = [{}] if self.rows else [{"policy": policy} for policy in self.policies]
+        for seed, point, policy in product(self.seeds, self._points(), policies):
+            values = {name: value for name, value in point.items() if name not in ("label", "config")}
+            start = point.get("config") if self.rows else "published"
+            base = dict(load_config(start)) if start else {}
+            config = Config(**{**base, **self.fixed, **values, **policy, "seed": seed, **shortened})
+            config = config.resolved(config.dataset) if config.dataset else config
+            texts = {name: "-".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in values.items()}
+            told = [*([start] if self.rows and start else []), *(f"{name}={text}" for name, text in texts.items())]
+            name = "_".join([*told, *policy.values(), f"seed={seed}"])
+            yield name, point.get("label") or self.name(config), config
 
 
 def studies() -> dict[str, Study]:

@@ -108,7 +108,7 @@ def _columns(study: str, config: dict[str, Any]) -> api_pb2.Experiment:
     """The columns of the dashboard: it shows those marked as differing first, and of all runs the first run's marks."""
     plan = studies().get(study)
     defaults = json.loads(Config().to_json())
-    changed = plan.vary if plan else [name for name, value in config.items() if value != defaults.get(name)]
+    changed = plan.varied if plan else [name for name, value in config.items() if value != defaults.get(name)]
     marked = {"study", "policy", *changed}
     columns = [api_pb2.HParamInfo(name=name, differs=name in marked) for name in ("study", *Config.model_fields)]
     metrics = [

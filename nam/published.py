@@ -53,6 +53,11 @@ def find(config: Config) -> Published | None:
     return None
 
 
+def compared(study: str, label: str) -> list[dict[str, Any]]:
+    """What was published of a row of a comparison: `by` whom, the test `accuracy`, and its best `epoch` if told."""
+    return everything()["comparisons"].get(study, {}).get(label, [])
+
+
 def is_baseline(config: Config) -> bool:
     """Whether the config is the published one, whatever its policy, copies, epochs and seed."""
     return not _changed(config) and config.learning_rate == named_configs()["published"]["learning_rate"]

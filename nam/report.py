@@ -13,13 +13,14 @@ from scipy import stats
 from nam import charts, claims, command, published
 from nam.config import Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
-from nam.results import Results
+from nam.results import COST, Results
 
 DESCRIPTION = (
     "Writes REPORT.md and its figures from the runs under LOGS: what became of the paper's ten claims, and for each "
     "study (all, if none is named) a table and figures beside the published ones."
 )
 TIMINGS = Path("benchmarks/results/scaling-published.json")
+PRICES = Path("benchmarks/results/models.json")
 LABELS = {"glimpses": "looks", "bandwidth": "bandwidth, pixels", "std": "std, half-widths", "batch-size": "batch"}
 INTRODUCTION = """\
 The study varied seven hyper-parameters of the recurrent attention model and never knew that its policy, which says
@@ -47,6 +48,9 @@ class Options(Values):
         None,
         description=f"what benchmarks.scaling --config published wrote as its --json-file. None: {TIMINGS}, if there",
     )
+    prices: str | None = Field(
+        None, description=f"what benchmarks.models wrote as its --json-file. None: {PRICES}, if there"
+    )
     folder: str = Field("docs/report", description="where REPORT.md and its figures go")
 
 
@@ -55,11 +59,9 @@ def main(argv: Sequence[str]) -> None:
         argv = ["all", *argv]
     options = command.options(Options, argv, "python -m nam.report", DESCRIPTION)
     chosen = choose_studies(options.names)
-    timings = Path(options.timings).expanduser() if options.timings else TIMINGS
-    if options.timings is None and not timings.exists():
-        print(f"{timings} is not here: claims about time stay open; name it with --timings")
-        timings = None
-    results = Results(Path(options.logs).expanduser(), timings)
+    timings = _measured(options.timings, TIMINGS, "claims about time stay open; name it with --timings")
+    prices = _measured(options.prices, PRICES, "models have no time per image; name it with --prices")
+    results = Results(Path(options.logs).expanduser(), timings, prices)
     text, figures = report(results, chosen)
     folder = Path(options.folder).expanduser()
     try:
@@ -72,9 +74,18 @@ def main(argv: Sequence[str]) -> None:
     print(f"{folder / 'REPORT.md'}, {len(figures)} figures")
 
 
+def _measured(named: str | None, usual: Path, without: str) -> Path | None:
+    """The file named, else the usual one if there is one, and if there is none, a line that says what is missing."""
+    if named is None and not usual.exists():
+        print(f"{usual} is not here: {without}")
+        return None
+    return Path(named).expanduser() if named else usual
+
+
 def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, Figure]]:
     """The report in Markdown, and its figures by their files' names."""
-    found = claims.findings(results, chosen)
+    sweeps, comparisons = ([name for name, plan in chosen.items() if bool(plan.rows) is rows] for rows in (False, True))
+    found = claims.findings(results, sweeps)
     verdicts = pd.DataFrame(
         {"": claim.number, "claim": claim.sentence, "in the paper": claim.source, "verdict": f"**{finding.verdict}**"}
         for claim, finding in found
@@ -82,14 +93,19 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     parts = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's claims"]
     parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
     figures = {}
-    for name in chosen:
+    for name in sweeps:
         own = {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
         parts += [f"## {name}", of_study(results, name), *(f"![{file}]({file})" for file in own)]
         figures |= own
-    points = everything(results, chosen)
+    points = everything(results, sweeps)
     if len(points):
         figures["summary.png"] = charts.summary(points)
         parts += ["## All of it", "![every run's accuracy against its time](summary.png)"]
+    for name in comparisons:
+        parts += [f"## {name}", of_comparison(results, name)]
+        if name == "size":
+            figures["size.png"] = charts.size(results.comparison(name))
+            parts.append("![error and cost against the side of the canvas](size.png)")
     sources = "; ".join(published.everything()["sources"])
     parts.append(f"Published numbers: {sources}; {published.everything()['machine']}.")
     return "\n\n".join(parts) + "\n", figures
@@ -178,7 +194,7 @@ def _introduction(results: Results) -> str:
         if not math.isnan(results.threshold(policy))
     )
     seeds = len(studies()["baseline"].seeds)
-    epochs = sorted({study.fixed["epochs"] for study in studies().values()})
+    epochs = sorted({study.fixed["epochs"] for study in studies().values() if study.vary})
     return INTRODUCTION.format(
         samples=plan["samples"],
         published_samples=named_configs()["published"]["samples"],
@@ -214,6 +230,41 @@ def of_study(results: Results, name: str) -> str:
     })  # fmt: skip
     budget = f"{table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
     return f"{plan.question}{missing} {budget}\n\n{_markdown(shown)}"
+
+
+def of_comparison(results: Results, name: str) -> str:
+    """A comparison's question, how far it is, and its table, in Markdown."""
+    plan, table = studies()[name], results.comparison(name)
+    done = int((table["seeds"] > 0).sum())
+    missing = "" if done == len(table) else f" {done} of {len(table)} rows are finished."
+    theirs = [published.compared(name, label) for label in table["label"]]
+    shown = pd.DataFrame({
+        "model": table["label"],
+        "published": ["; ".join(f"{_percent(each['accuracy'])} ({each['by']})" for each in row) for row in theirs],
+        "ours": [_percent(*pair) for pair in zip(table["deterministic"], table["interval"], strict=True)],
+        "vote of 10": table["vote"].map(_percent),
+        **{kind.replace("_", " "): table[kind].map(_count) for kind in COST},
+        "s/epoch": table["seconds_per_epoch"].map(_count),
+        "best epoch": [
+            f"{_count(row.best)} of {_count(row.trained)}" if row.seeds else "" for row in table.itertuples()
+        ],
+        "ms/image alone": table["milliseconds_1"].map(_number),
+        "in 128": table["milliseconds_128"].map(_number),
+    })  # fmt: skip
+    if not any(theirs):
+        shown = shown.drop(columns="published")
+    fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
+    seeds = f"{len(plan.seeds)} seed" + "s" * (len(plan.seeds) > 1)
+    told = f"{fixed}; {seeds}; test accuracy of the epoch that validates best, of looks that of the deterministic gaze"
+    return f"{plan.question}{missing} ({told}.)\n\n{_markdown(shown)}"
+
+
+def _count(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2g}"
 
 
 def _percent(share: float, interval: float = math.nan) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from nam import events, published
-from nam.config import Config, Study, studies
+from nam.config import Config, studies
 from nam.errors import UserError
 from nam.runs import Run
 
 KINDS = ("sampled", "deterministic", "vote")
+COST = ("parameters", "multiply_adds", "pixels_read", "pixels_touched")
 
 
 class Results:
@@ -22,17 +23,19 @@ class Results:
     Args:
         logs: The folder: `LOGS/STUDY/RUN/`.
         timings: What `benchmarks.scaling --json-file` wrote; `None`: nothing is said about time.
+        prices: What `benchmarks.models --json-file` wrote; `None`: no model's time per image is known.
 
     Raises:
         UserError: If there is no such folder, the timings cannot be read, or (later) a run's folder holds another run
             than the study's.
     """
 
-    def __init__(self, logs: Path, timings: Path | None = None):
+    def __init__(self, logs: Path, timings: Path | None = None, prices: Path | None = None):
         if not logs.is_dir():
             raise UserError(f"{logs} is no folder: name that of the runs with --logs.")
         self.logs = logs
         self.timings = _timings(timings) if timings else {}
+        self.prices = _timings(prices) if prices else {}
         self._runs: dict[str, pd.DataFrame] = {}
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -42,7 +45,8 @@ class Results:
         """
         if study not in self._runs:
             plan = studies()[study]
-            rows = {name: _row(plan, config, self.logs / study / name) for name, config in plan.runs().items()}
+            labels = plan.labels()
+            rows = {n: _row(labels[n], config, self.logs / study / n) for n, config in plan.runs().items()}
             self._runs[study] = pd.DataFrame.from_dict(rows, orient="index")
         return self._runs[study]
 
@@ -59,7 +63,7 @@ class Results:
             rows.append({
                 "value": value, "policy": policy, "seeds": len(votes),
                 **{kind: group[kind].mean() for kind in KINDS},
-                "interval": _interval(votes.to_numpy(), group["images"].max()),
+                "interval": _interval(votes.to_numpy(), group["validation_images"].max()),
                 **group[["seconds_per_epoch", "minutes", "epochs", "samples"]].mean().to_dict(),
                 **first[[name for name in first.index if name.startswith("published")]].to_dict(),
                 "as_published": first["as_published"],
@@ -67,6 +71,32 @@ class Results:
         table = pd.DataFrame(rows)
         table["verdict"] = [self._verdict(row, table) for row in table.itertuples()]
         return table.drop(columns="as_published")
+
+    def comparison(self, study: str) -> pd.DataFrame:
+        """A row for each row of a comparison: means over the seeds of test accuracies, times and cost.
+
+        `interval` belongs to `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best`
+        is the best epoch of those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many.
+        """
+        rows = []
+        for label, group in self.runs(study).groupby("value", sort=False):
+            accuracies = group["test_deterministic"].dropna()
+            rows.append({
+                "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
+                "seeds": len(accuracies),
+                **{kind: group[f"test_{kind}"].mean() for kind in KINDS},
+                "interval": _interval(accuracies.to_numpy(), group["test_images"].max()),
+                **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
+                "seconds_per_epoch": group["seconds_per_epoch"].mean(), "minutes": group["minutes"].mean(),
+                "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
+                **self._milliseconds(study, group.index[0]),
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def _milliseconds(self, study: str, run: str) -> dict[str, float]:
+        """Per image; the least of several timings, as in `relative_time`."""
+        found = self.prices.get(study, {}).get(run, {})
+        return {f"milliseconds_{n}": 1e3 * min(found.get(str(n), [math.nan])) for n in (1, 128)}
 
     def vote(self, study: str, policy: str, **values: Any) -> float:
         """The vote's accuracy, 0 to 1, mean over the seeds, of the runs of a study that have these values.
@@ -124,21 +154,24 @@ class Results:
         return ("better" if difference > 0 else "worse") if abs(difference) > threshold else "no difference"
 
 
-def _row(plan: Study, config: Config, folder: Path) -> dict[str, Any]:
+def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
     """What is known of one run."""
     run = Run(folder)
     result = run.read("result.json") or {}
     if result and run.config() != config:
         raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
-    validation = result.get("validation", {})
+    validation, test = result.get("validation", {}), result.get("test") or {}
     seconds = result.get("seconds", {})
     found = published.find(config)
     curve = found.curve if found else ()
     return {
-        "value": plan.name(config),
+        "value": label,
         **dict(config),
         **{kind: validation.get(kind, math.nan) for kind in KINDS},
-        "images": result.get("dataset", {}).get("validation", math.nan),
+        **{f"test_{kind}": test.get(kind, math.nan) for kind in KINDS},
+        **{f"{split}_images": result.get("dataset", {}).get(split, math.nan) for split in ("validation", "test")},
+        **{f"cost_{name}": value for name, value in result.get("cost", {}).items()},
+        "trained_epochs": result.get("epochs", math.nan),
         "best_epoch": result.get("best_epoch", math.nan),
         "seconds_per_epoch": seconds.get("per_epoch", math.nan),
         "minutes": seconds.get("total", math.nan) / 60,
@@ -156,7 +189,7 @@ def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
         return {field: times for field, times in json.loads(path.read_text()).items() if field != "machine"}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"cannot read the timings {path} ({error}): name a file that benchmarks.scaling wrote with --json-file."
+            f"cannot read the timings {path} ({error}): name a file that a benchmark wrote with --json-file."
         ) from None
 
 

@@ -55,13 +55,17 @@ class Task(NamedTuple):
     study: str
     name: str
     config: Config  # resolved
+    test: bool = False  # whether the test split is used
 
     @property
     def work(self) -> float:
         """How long it takes, in some unit: looks that are computed, and pixels that they read."""
         config = self.config
+        images = config.epochs * (config.train_size or 54_000)
+        if config.model != "ram":
+            return images * 3e3 * config.canvas**2
         look = 3e5 + 128 * config.bandwidth**2 * config.scales
-        return config.epochs * config.samples * (config.glimpses + 1) * look  # all else takes about as long as one
+        return images * config.samples * (config.glimpses + 1) * look  # all else takes about as long as one
 
     def run(self, logs: Path) -> Run:
         """Its folder. Raises `UserError` if another run lives there."""
@@ -70,7 +74,7 @@ class Task(NamedTuple):
     def execution(self, logs: Path, data_dir: str | None = None) -> Execution:
         """Where and how it runs: a search leaves the test split alone."""
         return Execution(
-            logs=str(logs), study=self.study, name=self.name, data_dir=data_dir, no_test=True, no_pictures=True
+            logs=str(logs), study=self.study, name=self.name, data_dir=data_dir, no_test=not self.test, no_pictures=True
         )
 
 
@@ -81,7 +85,7 @@ def tasks(chosen: dict[str, Study], epochs: int | None = None, seeds: int | None
         if seeds is not None:
             study = study.model_copy(update={"seeds": tuple(range(seeds))})
         for run, config in study.runs(epochs).items():
-            found.append(Task(name, run, config.resolved(config.dataset)))
+            found.append(Task(name, run, config.resolved(config.dataset), study.test))
     return found
 
 
@@ -90,7 +94,8 @@ def same_run(task: Task, logs: Path) -> Path | None:
     for result in sorted(logs.glob("*/*/result.json")):
         with contextlib.suppress(UserError):  # a folder that cannot be read is not the same run
             run = Run(result.parent)
-            if run.config() == task.config and run.read("result.json").get("validation"):
+            result = run.read("result.json")
+            if run.config() == task.config and result.get("validation") and (result.get("test") or not task.test):
                 return run.path
     return None
 
@@ -147,8 +152,10 @@ def main(argv: Sequence[str]) -> int:
     if options.list:
         for name, study in chosen.items():
             count, fixed = sum(task.study == name for task in todo), json.dumps(study.fixed)
-            print(f"{name}: {study.question}\n  {count} runs: {json.dumps(study.vary)}")
-            print(f"  all else as published, but {fixed}; policies {', '.join(study.policies)}")
+            differ = json.dumps(study.vary) if study.vary else "; ".join(row["label"] for row in study.rows)
+            print(f"{name}: {study.question}\n  {count} runs: {differ}")
+            policies = f"; policies {', '.join(study.policies)}" if study.vary else ""
+            print(f"  all else {'as published' if study.vary else 'by default'}, but {fixed}{policies}")
         return 0
     logs = Path(options.logs).expanduser()
     left = [task for task in todo if task.run(logs).read("result.json") is None]

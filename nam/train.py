@@ -147,6 +147,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
         "seconds": {"total": round(seconds, 1), "per_epoch": round(seconds / epochs, 2)},
         "images_per_second": round(speeds[len(speeds) // 2], 1),
         "parameters": model.count_params(),
+        "cost": model.cost(*splits.spec[:2])._asdict(),
         "dataset": run.read("dataset.json"),
     }
     run.write("result.json", result)

@@ -49,9 +49,13 @@ def write(logs, frozen, learned, names=None):
             run.write("config.json", json.loads(config.to_json()))
             run.write("hardware.json", {"cores": 2})
             shares = {"sampled": vote - 0.2, "deterministic": vote - 0.3, "vote": vote}
+            if config.model != "ram":
+                shares = {"deterministic": vote}
             run.write("result.json", {
-                "validation": shares, "test": None, "best_epoch": 9, "epochs": config.epochs,
-                "seconds": {"total": 60.0, "per_epoch": 4.0}, "dataset": {"validation": 6000},
+                "validation": shares, "test": shares if studies()[name].test else None, "best_epoch": 9,
+                "epochs": config.epochs, "seconds": {"total": 60.0, "per_epoch": 4.0},
+                "dataset": {"validation": 6000, "test": 10_000},
+                "cost": {"parameters": 1000, "multiply_adds": 2000, "pixels_read": 3000, "pixels_touched": 4000},
             })  # fmt: skip
             if name in ("epochs", "baseline"):
                 events = Events(run)
@@ -108,6 +112,33 @@ def test_a_table_sets_runs_beside_the_published(results):
     ]
     assert set(bandwidth.loc["learned", "verdict"]) == {"reference", "no difference"}
     assert bandwidth.loc[("learned", "24"), "interval"] == pytest.approx(1.96 * (0.6 * 0.4 / 6000) ** 0.5)
+
+
+def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
+    prices = {"translated-60": {"cnn_seed=0": {"1": [0.002, 0.001], "128": [0.0001]}}, "machine": {}}
+    (tmp_path / "models.json").write_text(json.dumps(prices))
+    results = Results(logs, prices=tmp_path / "models.json")
+    table = results.comparison("translated-60").set_index("label")
+    assert len(table) == len(studies()["translated-60"].rows)
+    cnn = table.loc["CNN"]
+    assert cnn["deterministic"] == 0.6 and math.isnan(cnn["vote"]) and cnn["multiply_adds"] == 2000
+    assert (cnn["milliseconds_1"], cnn["milliseconds_128"]) == pytest.approx((1.0, 0.1))
+    assert cnn["interval"] == pytest.approx(1.96 * (0.6 * 0.4 / 10_000) ** 0.5)
+    ram = table.loc["RAM, 6 looks, 12×12, 3 scales"]
+    assert (ram["deterministic"], ram["vote"]) == pytest.approx((0.3, 0.6)) and math.isnan(ram["milliseconds_1"])
+    text = report.of_comparison(results, "translated-60")
+    assert "96.7 % (Fang, Tian & Yang); 98.4 % (Mnih et al. 2014)" in text and "| 9 of 100 " in text
+    known = {(name, label) for name, plan in studies().items() for label in plan.labels().values()}
+    assert {(name, label) for name, rows in published.everything()["comparisons"].items() for label in rows} <= known
+
+
+def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):
+    figure = charts.size(Results(logs).comparison("size"))
+    assert len(figure.axes) == 4
+    lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert lines["RAM"] == [60, 100, 200, 400, 800] and set(lines) == {
+        "RAM", "RAM with a wide view", "CNN", "self-attention"
+    }  # fmt: skip
 
 
 def test_claims_that_only_hold_for_an_untrained_policy_are_artefacts(results):

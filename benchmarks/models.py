@@ -1,0 +1,64 @@
+"""What one image costs each model of the comparisons: `python -m benchmarks.models`."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from benchmarks.sides import Side, in_turns
+from nam.config import studies
+
+COMPARISONS = [name for name, study in studies().items() if study.rows]
+BATCHES = (1, 128)
+
+
+def main(
+    rounds: int = 5,
+    backend: Literal["tensorflow", "jax"] = "tensorflow",
+    only: tuple[str, ...] = tuple(COMPARISONS),
+    json_file: Path | None = None,
+) -> None:
+    """Times how long models take to classify images, in turns, and prints a table for each comparison.
+
+    Images are drawn before; all that a model makes of them counts, the preparation for its looks too.
+
+    Args:
+        rounds: How often each is timed; the tables hold the least, as other work only ever adds to a time.
+        backend: Keras backend.
+        only: Comparisons to time.
+        json_file: Where to write all timings: seconds per image.
+    """
+    report = {}
+    for name in only:
+        side = Side(backend)
+        report.setdefault("machine", side("machine", None))
+        runs = studies()[name].runs()
+        # Speed does not depend on what the digits are.
+        configs = {
+            (run, batch): config.model_copy(update={"batch_size": batch, "train_size": None}).resolved("digits")
+            for run, config in runs.items()
+            for batch in BATCHES
+        }
+        timings = [(key, side, "inference", config) for key, config in configs.items()]
+        in_turns(timings, 1)
+        seconds = in_turns(timings, rounds)
+        side.close()
+        report[name] = {
+            run: {batch: [time / batch for time in seconds[run, batch]] for batch in BATCHES} for run in runs
+        }
+        print(_table(name, report[name]), flush=True)
+    if json_file:
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _table(name: str, seconds) -> str:
+    labels = studies()[name].labels()
+    lines = [f"| {name}, ms per image | alone | in batches of {BATCHES[-1]} |", "|---|---|---|"]
+    for run, times in seconds.items():
+        lines.append(f"| {labels[run]} | " + " | ".join(f"{1e3 * min(times[n]):.3g}" for n in BATCHES) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
