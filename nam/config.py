@@ -26,7 +26,14 @@ _GAZE = (
     "glimpses scales scale_factors bandwidth padding retina std policy core samples advantage reward loss_steps "
     "first_location reinforce_weight baseline_weight initializer"
 )
-OWNERS = {**dict.fromkeys(_GAZE.split(), ("ram",)), "hidden": ("ram", "fc"), "heads": ("self-attention",)}
+_TRANSFORMER = "first_transformation what_weight where_weight theta_weights"
+OWNERS = {
+    **dict.fromkeys(_GAZE.split(), ("ram",)),
+    **dict.fromkeys(_TRANSFORMER.split(), ("edram",)),
+    **dict.fromkeys(("glimpses", "bandwidth"), ("ram", "edram")),
+    "hidden": ("ram", "fc", "edram"),
+    "heads": ("self-attention",),
+}
 MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
 DATASETS = ("mnist", "fashion_mnist", "digits")
 FOLDER = "folder:"
@@ -51,10 +58,11 @@ class Config(Values):
     value outside its limits.
     """
 
-    model: Literal["ram", "cnn", "simple-cnn", "keras-cnn", "self-attention", "fc"] = Field(
+    model: Literal["ram", "cnn", "simple-cnn", "keras-cnn", "self-attention", "fc", "edram"] = Field(
         "ram",
-        description="what to train: the recurrent attention model (ram), or what it is compared with: convolutional "
-        "networks (cnn, simple-cnn, keras-cnn), one with self-attention, two dense layers (fc)",
+        description="what to train: the recurrent attention model (ram), one with a spatial transformer (edram), or "
+        "what they are compared with: convolutional networks (cnn, simple-cnn, keras-cnn), one with self-attention, "
+        "two dense layers (fc)",
     )
     dataset: str | None = Field(
         None,
@@ -109,7 +117,10 @@ class Config(Values):
         "lstm", description="recurrent core: LSTM, or ReLU units that start from the identity"
     )
     hidden: int = Field(
-        256, ge=1, le=8192, description="units of the recurrent core and of the glimpse vector; of each layer of fc"
+        256,
+        ge=1,
+        le=8192,
+        description="units of the recurrent core and of the glimpse vector; of each layer of fc; of edram's LSTMs",
     )
     heads: Literal[1, 2, 4, 8, 16, 32, 64] = Field(4, description="attention heads of self-attention")
     samples: int = Field(
@@ -130,6 +141,14 @@ class Config(Values):
     baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")
     initializer: Literal["glorot", "small"] = Field(
         "glorot", description="first weights of the dense layers: Glorot's uniform, or normal with deviation 0.01"
+    )
+    first_transformation: Literal["identity", "context"] = Field(
+        "context", description="edram's first look: at the whole image, or where its coarse view of that says"
+    )
+    what_weight: float = Field(1.0, ge=0, le=1000, description="weight of the classification in edram's loss")
+    where_weight: float = Field(1.0, ge=0, le=1000, description="weight of the localisation in edram's loss")
+    theta_weights: tuple[float, float, float, float, float, float] = Field(
+        (1.0, 0.5, 1.0, 0.5, 1.0, 1.0), description="weights of the six elements of edram's transformation"
     )
     optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")

@@ -96,3 +96,27 @@ def hybrid(
         "baseline": baseline_weight * baseline,
     }
     return {name: ops.mean(part, axis=1) for name, part in parts.items()}, ops.mean(rewards, axis=1)
+
+
+def localisation(thetas, targets, weights):
+    """Σₖ βₖ (θₖ - θₖᵗ)² of transformations `(…, 6)` (Ablavatski et al. 2017, equation 9): `(…)`."""
+    squares = ops.square(ops.cast(thetas, "float32") - ops.cast(targets, "float32"))
+    return ops.sum(squares * ops.convert_to_tensor(weights, "float32"), axis=-1)
+
+
+def what_and_where(labels, thetas, outputs, what_weight, where_weight, theta_weights):
+    """The parts of EDRAM's loss, α₁ Lʸ and α₂ Lᴬ, the means over the looks (equations 6 to 9): each `(batch,)`.
+
+    Args:
+        labels: `(batch,)` integers.
+        thetas: The transformations that frame the targets, `(batch, 6)`; `None`: the second part is 0.
+        outputs: Of an `EDRAM`: `look_logits (batch, looks, classes)`, `thetas (batch, looks, 6)`.
+        what_weight: α₁.
+        where_weight: α₂.
+        theta_weights: β, six numbers.
+    """
+    what = what_weight * ops.mean(cross_entropy(labels, outputs["look_logits"]), axis=-1)
+    if thetas is None:
+        return {"classification": what, "localisation": ops.zeros_like(what)}
+    where = ops.mean(localisation(outputs["thetas"], thetas[:, None], theta_weights), axis=-1)
+    return {"classification": what, "localisation": where_weight * where}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from nam import command
-from nam.config import Config, Execution
+from nam.config import FOLDER, Config, Execution
 from nam.errors import UserError
 from nam.evaluate import VOTES
 from nam.scorecard import line
@@ -63,6 +63,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
+    splits.train.with_boxes = model.learns_boxes and not config.dataset.startswith(FOLDER)  # whose targets have none
     compile_model(model, config, execution)
     dataset = {
         "name": config.dataset,

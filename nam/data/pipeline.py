@@ -24,6 +24,13 @@ class Batch(NamedTuple):
     examples: np.ndarray  # (n,) which digit of the split each was drawn from
 
 
+def framing(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The transformations `(…, 6)` that frame boxes `(…, 4)` of an image, see `nam.layers.sampling.affine_grid`."""
+    x, y, w, h = np.moveaxis(boxes.astype("float32"), -1, 0)
+    zero = np.zeros_like(x)
+    return np.stack([w / width, zero, (2 * x + w) / width - 1, zero, h / height, (2 * y + h) / height - 1], axis=-1)
+
+
 class Batches(keras.utils.PyDataset):
     """Images of one split, drawn afresh each epoch for training and always the same otherwise.
 
@@ -39,6 +46,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         epoch: Epoch that the next items belong to. Keras moves it on; set it to start elsewhere.
+        with_boxes: Whether items are `(images, {"labels": labels, "thetas": thetas})`, see `framing`.
         failure: The `UserError` that ended the drawing, if any; a backend may hide it behind an error of its own.
     """
 
@@ -50,6 +58,7 @@ class Batches(keras.utils.PyDataset):
         self.total = int(len(examples.labels) * draws)
         self.fixed = split != TRAIN or config.task == "belaid"  # whose published code drew its images once
         self.epoch = 0
+        self.with_boxes = False
         self.failure: UserError | None = None
         self._order = (-1, np.arange(0))  # an epoch, and its digits in order
 
@@ -69,6 +78,8 @@ class Batches(keras.utils.PyDataset):
         except UserError as error:
             self.failure = error
             raise
+        if self.with_boxes:
+            return batch.images, {"labels": batch.labels, "thetas": framing(batch.boxes, *batch.images.shape[1:3])}
         return batch.images, batch.labels
 
     def batch(self, index: int) -> Batch:

@@ -10,11 +10,12 @@ from nam.data import Spec
 from nam.errors import UserError
 from nam.models.classifier import Classifier
 from nam.models.cnn import CNN, KerasCNN, SimpleCNN
+from nam.models.edram import EDRAM
 from nam.models.fc import FullyConnected
 from nam.models.ram import RecurrentAttention
 from nam.models.self_attention import SelfAttention
 
-__all__ = ["Classifier", "RecurrentAttention", "SelfAttention", "build", "load"]
+__all__ = ["EDRAM", "Classifier", "RecurrentAttention", "SelfAttention", "build", "load"]
 
 MODELS = {
     "ram": RecurrentAttention,
@@ -23,6 +24,7 @@ MODELS = {
     "keras-cnn": KerasCNN,
     "self-attention": SelfAttention,
     "fc": FullyConnected,
+    "edram": EDRAM,
 }
 
 

@@ -24,6 +24,7 @@ class Classifier(keras.Model):
 
     samples_gazes = False  # whether `call` takes `samples`: two passes over an image may differ
     takes_any_size = False  # whether images may have another size than those that it was built for
+    learns_boxes = False  # whether training wants to know where the targets are
     convolves = False
 
     def __init__(self, config: dict, **kwargs):
@@ -95,14 +96,7 @@ class WholeImage(Classifier):
         self.built = True
 
     def call(self, images, training=False):
-        return {"logits": self.network(self.scaled(images), training=training)}
-
-    def scaled(self, images):
-        """The images in [0, 1], in the type to compute in."""
-        dtype = keras.backend.standardize_dtype(images.dtype)
-        if dtype != "uint8" and "float" not in dtype:
-            raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={dtype}")
-        return ops.cast(images, self.compute_dtype) * (1 / 255 if dtype == "uint8" else 1)
+        return {"logits": self.network(scaled(images, self.compute_dtype), training=training)}
 
     def cost(self, height: int, width: int) -> Cost:
         """What one image costs, which must have the size that the model was built for."""
@@ -114,6 +108,14 @@ class WholeImage(Classifier):
             pixels_touched=pixels,
             pixels=pixels,
         )
+
+
+def scaled(images, dtype: str):
+    """Images, uint8 or float in [0, 1], as floats of that type. Raises `ValueError` for others."""
+    given = keras.backend.standardize_dtype(images.dtype)
+    if given != "uint8" and "float" not in given:
+        raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={given}")
+    return ops.cast(images, dtype) * (1 / 255 if given == "uint8" else 1)
 
 
 def weighted_mean(values, sample_weight):

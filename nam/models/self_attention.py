@@ -4,6 +4,7 @@ import keras
 from keras.layers import Dense, Flatten
 
 from nam.layers import SpatialSelfAttention
+from nam.models.classifier import scaled
 from nam.models.cnn import Convolutional, small_convolutions
 
 
@@ -42,7 +43,7 @@ class SelfAttention(Convolutional):
     def call(self, images, training=False, return_attention=False):
         if not return_attention:
             return super().call(images, training)
-        features, outputs = self.scaled(images), {}
+        features, outputs = scaled(images, self.compute_dtype), {}
         for layer in self.network.layers:
             if isinstance(layer, SpatialSelfAttention):
                 features, outputs["attention"] = layer(features, return_attention=True)
