@@ -1,4 +1,4 @@
-"""What a network that reads whole images makes of them, and what its self-attention attends to."""
+"""What a network without sampled gazes makes of images: what it attends to, or which windows it reads."""
 
 from typing import NamedTuple
 
@@ -6,23 +6,26 @@ import keras
 import numpy as np
 from keras import ops
 
+from nam.accuracy import Whole
+from nam.data.pipeline import Batches
 from nam.models import SelfAttention
 
 
 class Read(NamedTuple):
-    """What was read in each image."""
+    """What was read in each image. What a model does not have is `None`."""
 
     probabilities: np.ndarray  # (n, classes)
     # (n, heads, rows, columns): how much each place is attended to, the mean over all places; sums to 1 over the map.
-    # `None` for a model without attention.
-    maps: np.ndarray | None
+    maps: np.ndarray | None = None
+    looks: np.ndarray | None = None  # (n, looks, classes), probabilities after each look alone
+    thetas: np.ndarray | None = None  # (n, looks, 6), the windows looked through, see `affine_grid`
 
 
 class Reader:
     """Reads a few images, one by one, so that none depends on the others; compiled once for each size of image.
 
     Args:
-        model: A `Classifier` that looks at whole images.
+        model: A `Classifier` that samples no gazes.
     """
 
     def __init__(self, model):
@@ -34,19 +37,45 @@ class Reader:
     def __call__(self, images: np.ndarray) -> Read:
         """What is read in `images (n, height, width, channels)`."""
         found = [self._reading.predict_on_batch(image[None]) for image in images]
-        parts = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-        return Read(parts["probabilities"], parts.get("maps"))
+        return Read(**{name: np.concatenate([one[name] for one in found]) for name in found[0]})
+
+    def read(self, batches: Batches) -> Read:
+        """What is read in all images of a split, many at once; without maps, which would not fit."""
+        every = _Reading(self.model, maps=False)
+        every.compile(jit_compile=self.model.faster_with_xla)
+        found = every.predict(Whole(batches), verbose=0)
+        return Read(**{name: part[: batches.size] for name, part in found.items()})
 
 
 class _Reading(keras.Model):
-    def __init__(self, model):
+    def __init__(self, model, maps: bool = True):
         super().__init__(autocast=False, name="reading")
         self.model = model
+        self.asked = {"return_attention": True} if maps and isinstance(model, SelfAttention) else {}
 
     def call(self, images):
-        if not isinstance(self.model, SelfAttention):
-            return {"probabilities": ops.softmax(self.model(images)["logits"])}
-        outputs = self.model(images, return_attention=True)
-        weights = ops.cast(ops.mean(outputs["attention"], axis=2), "float32")
-        maps = ops.reshape(weights, (-1, self.model.config["heads"], *self.model.map_shape))
-        return {"probabilities": ops.softmax(outputs["logits"]), "maps": maps}
+        outputs = self.model(images, **self.asked)
+        found = {"probabilities": ops.softmax(outputs["logits"])}
+        if "attention" in outputs:
+            weights = ops.cast(ops.mean(outputs["attention"], axis=2), "float32")
+            found["maps"] = ops.reshape(weights, (-1, self.model.config["heads"], *self.model.map_shape))
+        if "thetas" in outputs:
+            found |= {"looks": ops.softmax(outputs["look_logits"]), "thetas": outputs["thetas"]}
+        return found
+
+
+def overlap(thetas: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union `(…)` of the upright rectangles around windows and of those that frame targets.
+
+    Both are transformations `(…, 6)`, as `nam.data.pipeline.framing` makes of boxes.
+    """
+
+    def rectangle(theta):
+        a, b, x, c, d, y = np.moveaxis(theta, -1, 0)
+        half = np.stack([np.abs(a) + np.abs(b), np.abs(c) + np.abs(d)], axis=-1)
+        center = np.stack([x, y], axis=-1)
+        return center - half, center + half
+
+    (low, high), (lowest, highest) = rectangle(thetas), rectangle(boxes)
+    common = np.maximum(np.minimum(high, highest) - np.maximum(low, lowest), 0).prod(-1)
+    return common / np.maximum((high - low).prod(-1) + (highest - lowest).prod(-1) - common, 1e-12)

@@ -60,7 +60,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
         `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
     """
-    from nam.accuracy import Evaluator
+    from nam.attention import Reader
     from nam.data.pipeline import Batch
     from nam.models import RecurrentAttention
     from nam.models.cost import milliseconds
@@ -70,7 +70,8 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     if isinstance(model, RecurrentAttention):
         found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
     else:
-        found, probabilities = {}, Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
+        read = Reader(model).read(data)
+        found, probabilities = {} if read.looks is None else _of_windows(read, seen, data), read.probabilities
     images = data.batch(0).images
     answers, classes = probabilities.argmax(-1), probabilities.shape[-1]
     accuracy, interval = _over_images(answers == seen.labels, seen.examples)
@@ -177,6 +178,23 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
     return told, deterministic.probabilities[:, looks - 1]
 
 
+def _of_windows(read, seen, data) -> dict[str, Any]:
+    """What is told of a model that looks through windows, look by look."""
+    from nam.attention import overlap
+    from nam.data.pipeline import framing
+
+    targets = framing(seen.boxes, *data.batch(0).images.shape[1:3])[:, None]
+    so_far = read.looks.cumsum(1)  # the mean of the looks so far says the same
+    labels = seen.labels[:, None]
+    return {
+        "windows": {
+            "alone": (read.looks.argmax(-1) == labels).mean(0).tolist(),
+            "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
+            "overlap": overlap(read.thetas, targets).mean(0).tolist(),
+        }
+    }
+
+
 def _over_seeds(values) -> tuple[float, float | None]:
     """The mean, and half the width of Student's 95 % interval, `None` for one value."""
     from scipy import stats
@@ -229,6 +247,8 @@ def main(argv: Sequence[str]) -> None:
         figures = pictures.of_split(model, split, classes)
         if "looks" in found:
             figures["accuracy"] = plots.accuracy(found)
+        if "windows" in found:
+            figures["accuracy"] = plots.by_look(found["windows"])
         history = events.history(run)
         if "seconds" in history:  # the event files may have been removed
             figures["curves"] = plots.curves(history)

@@ -13,7 +13,7 @@ from nam.config import Config
 from nam.data.pipeline import Batch, Batches
 from nam.gaze import Seen, Viewer, Watcher, heat_map
 from nam.layers import GlimpseSensor, LocationNetwork
-from nam.models import RecurrentAttention, SelfAttention
+from nam.models import EDRAM, RecurrentAttention, SelfAttention
 
 SHOWN = 8  # images
 
@@ -34,6 +34,21 @@ def attention(reader: Reader, images, titles: Sequence[str] = ()) -> Figure:
     return plots.attention(images, reader(images).maps, reader.model.STRIDE, reader.model.OFFSET, titles)
 
 
+def windows(reader: Reader, images, titles: Sequence[str] = ()) -> Figure:
+    """The windows that an `EDRAM` reads in a few images."""
+    return plots.windows(images, reader(images).thetas, titles)
+
+
+def steps(reader: Reader, images, classes: Sequence[str]) -> Figure:
+    """What an `EDRAM` reads in a few images, look by look, and how it answers."""
+    read, model = reader(images), reader.model
+    looks = read.thetas.shape[1]
+    repeated = np.repeat(images, looks, axis=0).astype("float32") / 255
+    patches = ops.convert_to_numpy(model.sensor(repeated, read.thetas.reshape(-1, 6)))
+    titles = [[f"{classes[p.argmax()]}: {p.max():.0%}" for p in answers] for answers in read.looks]
+    return plots.steps(images, read.thetas, patches.reshape(len(images), looks, *patches.shape[1:]), titles)
+
+
 def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]:
     """What a model looks at on a split, by name; nothing for one that looks at everything alike.
 
@@ -42,6 +57,13 @@ def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]
     if isinstance(model, SelfAttention):
         images = split.batch(0).images[:SHOWN]
         return {"attention": attention(Reader(model), images, [classes[label] for label in split.labels(0)])}
+    if isinstance(model, EDRAM):
+        batch, reader = split.batch(0), Reader(model)
+        images, few = batch.images[:SHOWN], batch.images[:3]
+        return {
+            "windows": windows(reader, images, [classes[label] for label in batch.labels]),
+            "steps": steps(reader, few, classes),
+        }
     if not isinstance(model, RecurrentAttention):
         return {}
     viewer, batch = Viewer(model), split.batch(0)

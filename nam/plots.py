@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
 KINDS = {"deterministic": "deterministic", "sampled": "one sampled gaze", "vote": "vote"}
@@ -62,6 +62,72 @@ def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[s
     for axis, name in zip(axes[:, 0], names, strict=True):
         # A switched-off axis has no label.
         axis.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=8, transform=axis.transAxes)
+    return figure
+
+
+def windows(images, thetas, titles: Sequence[str] = ()) -> Figure:
+    """Images with the windows read in them: a numbered parallelogram per look, dark for the first, bright for the last.
+
+    Args:
+        images: `(n, height, width, channels)` uint8.
+        thetas: `(n, looks, 6)`, see `nam.layers.sampling.affine_grid`.
+        titles: One per image.
+    """
+    figure, axes = _grid(len(images), columns=4, side=3.0, title=0.25)
+    for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
+        _show(axis, image)
+        for look, (color, text_color) in enumerate(_colors(thetas.shape[1])):
+            corners = _parallelogram(thetas[i, look], image)
+            axis.add_patch(Polygon(corners, fill=False, color=color, linewidth=1.5))
+            label = {"facecolor": color, "pad": 1, "linewidth": 0}
+            x, y = np.clip(corners[0], 0, image.shape[1::-1])  # a window may begin far outside
+            axis.text(x, y, str(look + 1), color=text_color, fontsize=7, va="bottom", bbox=label)
+        if i < len(titles):
+            axis.set_title(titles[i], fontsize=10)
+    return figure
+
+
+def steps(images, thetas, patches, titles: Sequence[Sequence[str]] = ()) -> Figure:
+    """Images and what was read in them, a row each, a column for every look: its window, and below what it showed.
+
+    Args:
+        images: `(n, height, width, channels)` uint8.
+        thetas: `(n, looks, 6)`.
+        patches: `(n, looks, side, side, channels)` in [0, 1].
+        titles: Of each image, one per look.
+    """
+    n, looks = thetas.shape[:2]
+    figure = Figure(figsize=(1.5 * looks, 3.2 * n), layout="constrained")
+    axes = figure.subplots(2 * n, looks, squeeze=False)
+    for i in range(n):
+        for look, (color, _) in enumerate(_colors(looks)):
+            above, below = axes[2 * i, look], axes[2 * i + 1, look]
+            _show(above, images[i])
+            above.add_patch(Polygon(_parallelogram(thetas[i, look], images[i]), fill=False, color=color, linewidth=1.5))
+            _show(below, _bytes(np.clip(patches[i, look], 0, 1)))
+            if i < len(titles):
+                above.set_title(titles[i][look], fontsize=8)
+    return figure
+
+
+def by_look(found: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracy and overlap with the target after each look.
+
+    Args:
+        found: By look, shares of 1: accuracy of its answer `alone`, of the `mean` so far, `overlap` with the target.
+    """
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    accuracy, overlap = figure.subplots(1, 2)
+    looks = range(1, len(found["mean"]) + 1)
+    for name, label in (("alone", "its answer alone"), ("mean", "mean of the answers so far")):
+        accuracy.plot(looks, 100 * np.array(found[name]), marker=".", label=label)
+    accuracy.set(xlabel="look", ylabel="accuracy, %")
+    accuracy.legend(fontsize=8)
+    overlap.plot(looks, found["overlap"], marker=".")
+    overlap.set(xlabel="look", ylabel="overlap with the target (IoU)", ylim=(0, 1))
+    for axis in (accuracy, overlap):
+        axis.grid(alpha=0.3)
+        axis.locator_params(axis="x", integer=True)
     return figure
 
 
@@ -277,14 +343,25 @@ def _show(axis, image) -> None:
 def _path(axis, image, locations, window: int, looks: int | None = None, boxes: int | None = None) -> None:
     """The first looks of `looks` (default: all of them), the last `boxes` (default: all) as numbered boxes."""
     height, width, _ = image.shape
-    colors = colormaps["plasma"](np.linspace(0.25, 0.95, looks or len(locations)))
+    colors = _colors(looks or len(locations))
     axis.plot(*((locations + 1) / 2 * [width, height]).T, color="white", linewidth=1, alpha=0.6)
     for look in range(len(locations))[-(boxes or len(locations)) :]:
-        corner = _corner(image, locations[look], window)
-        axis.add_patch(Rectangle(corner, window, window, fill=False, color=colors[look], linewidth=1.5))
-        label = {"facecolor": colors[look], "pad": 1, "linewidth": 0}
-        dark = np.dot(colors[look, :3], (0.3, 0.6, 0.1)) < 0.5
-        axis.text(*corner, str(look + 1), color="white" if dark else "black", fontsize=7, va="bottom", bbox=label)
+        corner, (color, text_color) = _corner(image, locations[look], window), colors[look]
+        axis.add_patch(Rectangle(corner, window, window, fill=False, color=color, linewidth=1.5))
+        label = {"facecolor": color, "pad": 1, "linewidth": 0}
+        axis.text(*corner, str(look + 1), color=text_color, fontsize=7, va="bottom", bbox=label)
+
+
+def _colors(looks: int) -> list[tuple[np.ndarray, str]]:
+    """A colour for each look, from dark to bright, and one for text on it."""
+    colors = colormaps["plasma"](np.linspace(0.25, 0.95, looks))
+    return [(color, "white" if np.dot(color[:3], (0.3, 0.6, 0.1)) < 0.5 else "black") for color in colors]
+
+
+def _parallelogram(theta, image) -> np.ndarray:
+    """Corners `(4, 2)` of a window on an image, pixels, from the upper left one on."""
+    corners = np.array([(-1, -1, 1), (1, -1, 1), (1, 1, 1), (-1, 1, 1)]) @ np.reshape(theta, (2, 3)).T
+    return (corners + 1) / 2 * image.shape[1::-1]
 
 
 def _corner(image, location, side: int) -> np.ndarray:

@@ -114,7 +114,7 @@ def main(argv: Sequence[str]) -> int:
         from nam import pictures, plots
         from nam.attention import Reader
         from nam.gaze import Viewer
-        from nam.models import RecurrentAttention, SelfAttention
+        from nam.models import EDRAM, RecurrentAttention, SelfAttention
 
     for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
         if picture is not None and Path(picture).suffix.lower() not in endings:
@@ -125,8 +125,8 @@ def main(argv: Sequence[str]) -> int:
     model, classes, _ = open_model(options.run)
     looks = isinstance(model, RecurrentAttention)
     if not looks and (options.gif or options.exit_confidence < 1):
-        raise UserError(f"a {type(model).__name__} does not look around: leave --gif and --exit-confidence out.")
-    if not looks and options.figure and not isinstance(model, SelfAttention):
+        raise UserError(f"a {type(model).__name__} samples no gaze: leave --gif and --exit-confidence out.")
+    if not looks and options.figure and not isinstance(model, SelfAttention | EDRAM):
         raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
     viewer, answers, shown = Viewer(model) if looks else Reader(model), [], []
     width = max(len(str(path)) for path in paths)
@@ -144,7 +144,9 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(answer) if options.json else text, flush=True)
     if shown and options.figure:
         titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
-        if not looks:
+        if isinstance(model, EDRAM):
+            figure = pictures.windows(viewer, np.stack([image for image, _ in shown]), titles)
+        elif not looks:
             figure = pictures.attention(viewer, np.stack([image for image, _ in shown]), titles)
         elif len(shown) == 1:
             figure = plots.retina(**pictures.story(viewer, shown[0][0], classes, shown[0][1]))

@@ -35,6 +35,15 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
     else:
         interval = accuracy["images_interval"]
         lines = _rows(title, ("± from the choice of images", _share(accuracy["deterministic"], interval)))
+    if "windows" in found:
+        windows = found["windows"]
+        lines += _rows(
+            "look",
+            ("", *(str(look + 1) for look in range(len(windows["mean"])))),
+            ("its answer alone", *map(_share, windows["alone"])),
+            ("the mean of the answers so far", *map(_share, windows["mean"])),
+            ("overlap of its window with the target (IoU)", *(f"{share:.2f}" for share in windows["overlap"])),
+        )
     lines += [
         *_rows("cost of an image", *((name.replace("_", " "), f"{value:,}") for name, value in found["cost"].items())),
         *_rows(

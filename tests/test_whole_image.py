@@ -57,7 +57,7 @@ def test_a_prediction_shows_what_was_attended_to(attentive, image, tmp_path, cap
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"image", "class", "probability"} and (tmp_path / "a.png").stat().st_size > 10_000
     for flags in (["--gif", str(tmp_path / "a.gif")], ["--exit-confidence", "0.9"]):
-        with pytest.raises(UserError, match="a SelfAttention does not look around"):
+        with pytest.raises(UserError, match="a SelfAttention samples no gaze"):
             predict.main([str(folder), str(image), *flags])
 
 
