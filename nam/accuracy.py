@@ -7,19 +7,24 @@ import keras
 import numpy as np
 from keras import ops
 
+from nam import numbers
 from nam.data.pipeline import Batches
 
 SEED = 20190621  # of the gazes drawn in evaluation: the same for every model and epoch
 
 
 class Accuracies(NamedTuple):
-    """Shares of right answers over one split. A model that samples no gazes has the first and the loss only."""
+    """Shares of right answers over one split; of numbers, of whole ones.
+
+    A model that samples no gazes has the first and the loss only.
+    """
 
     deterministic: float  # first look at the centre, then the means of the policy
     loss: float  # mean −log p(label) of the deterministic gaze, nats
     sampled: float | None = None  # one sampled gaze, mean over `votes` of them
     vote: float | None = None  # class probabilities averaged over `votes` sampled gazes
     votes: int | None = None
+    digits: float | None = None  # of numbers: digits where they belong, by the deterministic gaze
 
     def shares(self) -> dict[str, float]:
         """The accuracies that there are, and the number of votes, as `result.json` holds them."""
@@ -86,18 +91,27 @@ class Evaluator:
 
     def __call__(self, batches: Batches) -> Accuracies:
         labels, answers = batches.all_labels(), self.probabilities(batches)
-        right = answers["deterministic"][np.arange(len(labels)), labels]
+        answer = answers["deterministic"]
+        right = np.take_along_axis(numbers.log(answer), np.maximum(labels, 0)[..., None], -1)[..., 0] * (labels >= 0)
         found = Accuracies(
-            deterministic=float(np.mean(answers["deterministic"].argmax(-1) == labels)),
-            loss=float(-np.mean(np.log(np.maximum(right, 1e-12)))),
+            deterministic=float(np.mean(_right(answer, labels))), loss=float(-np.sum(right) / len(labels))
         )
+        if labels.ndim == 2:
+            found = found._replace(digits=numbers.digits_right(numbers.read([numbers.log(answer)]), labels))
         if "sampled" not in answers:
             return found
         return found._replace(
-            sampled=float(np.mean(answers["sampled"].argmax(-1) == labels[:, None])),
-            vote=float(np.mean(answers["sampled"].mean(axis=1).argmax(-1) == labels)),
+            sampled=float(np.mean([_right(copy, labels) for copy in answers["sampled"].swapaxes(0, 1)])),
+            vote=float(np.mean(_right(answers["sampled"].mean(axis=1), labels))),
             votes=self.votes,
         )
+
+
+def _right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which images are read right, `(n,)`."""
+    if labels.ndim == 2:
+        return numbers.right(numbers.read([numbers.log(probabilities)]), labels)
+    return probabilities.argmax(-1) == labels
 
 
 @contextlib.contextmanager

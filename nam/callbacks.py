@@ -15,9 +15,10 @@ from nam.accuracy import Evaluator
 from nam.data.pipeline import Batch, Batches
 from nam.errors import UserError
 from nam.events import Events
+from nam.files import replacing
 from nam.gaze import Viewer
 from nam.models import RecurrentAttention
-from nam.runs import MODEL, Run, replacing
+from nam.runs import MODEL, Run
 from nam.signals import Signals
 
 STATE = "state.npz"
@@ -91,6 +92,8 @@ class Epochs(keras.callbacks.Callback):
         if found.votes:
             logs["val_sampled_accuracy"] = found.sampled
             logs["val_vote_accuracy"] = found.vote
+        if found.digits is not None:
+            logs["val_digits_accuracy"] = found.digits
         logs["val_loss"] = found.loss
 
     def _check(self, loss):

@@ -22,6 +22,7 @@ V = TypeVar("V", bound=Values)
 # Fields that help calls by what they stand for.
 StudyNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY...")]
 RunName = Annotated[str, tyro.conf.arg(metavar="RUN")]
+RunNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]
 ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 
 

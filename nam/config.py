@@ -15,7 +15,7 @@ DIGIT = 28  # side of the digit box of MNIST, Fashion-MNIST and the enlarged bun
 
 # What `None` stands for. Clutter is published for some canvases; on another one that of the largest is scaled with the
 # area.
-CANVAS = {"translated": 60, "cluttered": 60, "augmented": 100, "belaid": 100}
+CANVAS = {"translated": 60, "cluttered": 60, "augmented": 100, "belaid": 100, "sequence": 54}
 CLUTTER = {
     "cluttered": {40: (5, 5), 60: (4, 8), 100: (8, 8)},
     "augmented": {100: (8, 9)},
@@ -35,7 +35,8 @@ OWNERS = {
     "heads": ("self-attention",),
 }
 MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
-DATASETS = ("mnist", "fashion_mnist", "digits")
+DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")
+Task = Literal["original", "translated", "cluttered", "augmented", "belaid", "sequence"]
 FOLDER = "folder:"
 
 
@@ -66,15 +67,20 @@ class Config(Values):
     )
     dataset: str | None = Field(
         None,
-        description="mnist, fashion_mnist, digits (the 1,797 bundled with scikit-learn; one epoch draws each training "
-        "digit once or twice, 1,920 images; a test draws each test digit ten times) or folder:PATH (one sub-folder of "
-        "PNG or JPEG images per class). None: MNIST where it is at hand or can be downloaded, else digits",
+        description="mnist, fashion_mnist, svhn (house numbers, of task sequence), digits (the 1,797 bundled with "
+        "scikit-learn; one epoch draws each training digit once or twice, 1,920 images; a test draws each test digit "
+        "ten times) or folder:PATH (one sub-folder of PNG or JPEG images per class). None: MNIST where it is at hand "
+        "or can be downloaded, else digits",
     )
-    task: Literal["original", "translated", "cluttered", "augmented", "belaid"] | None = Field(
+    task: Task | None = Field(
         None,
         description="how an image is made from a digit: as it is (original), placed at random (translated), over "
         "fragments of other digits (cluttered), also rotated by up to 15 degrees (augmented), as the study's published "
-        "code drew it (belaid). None: augmented; original for a folder",
+        "code drew it (belaid), one to five of them in a row, laid out as house numbers are (sequence). None: "
+        "augmented; original for a folder, sequence for svhn",
+    )
+    reading: Literal["forward", "backward"] = Field(
+        "forward", description="order in which the digits of a sequence are read, from the left or from the right"
     )
     canvas: int | None = Field(None, ge=4, le=4096, description="side of the image, pixels. None: the task's preset")
     distractors: int | None = Field(
@@ -213,7 +219,14 @@ class Config(Values):
         Only the canvas of task `original` on a folder stays `None`: that is the size of its images.
         """
         folder = dataset.startswith(FOLDER)
-        task = self.task or ("original" if folder else "augmented")
+        task = self.task or ("original" if folder else "sequence" if dataset == "svhn" else "augmented")
+        if task == "sequence":
+            return self._sequence(dataset)
+        if dataset == "svhn" or self.reading != "forward":
+            raise UserError(
+                f"numbers are read in task sequence: set --task sequence. Received: task={task}, dataset={dataset}, "
+                f"reading={self.reading}"
+            )
         digit = self.digit_size or DIGIT
         if folder and self.digit_size:
             raise UserError("digit_size is for digits, and the images of a folder keep their size: leave it out.")
@@ -246,9 +259,6 @@ class Config(Values):
                     "or use --task cluttered."
                 )
             count, size = 0, None
-        factors = self.scale_factors
-        if self.model in OWNERS["scale_factors"]:
-            factors = factors or tuple(2**s for s in range(self.scales))
         return self.model_copy(
             update={
                 "dataset": dataset,
@@ -256,9 +266,27 @@ class Config(Values):
                 "canvas": canvas,
                 "distractors": count,
                 "distractor_size": size,
-                "scale_factors": factors,
+                "scale_factors": self._factors(),
             }
         )
+
+    def _sequence(self, dataset: str) -> "Config":
+        """The run of task `sequence` with nothing left open."""
+        if dataset.startswith(FOLDER) or dataset == "fashion_mnist":
+            raise UserError("task sequence makes numbers of digits: use --dataset mnist, digits or svhn.")
+        if self.canvas not in (None, CANVAS["sequence"]) or self.digit_size or self.distractors or self.distractor_size:
+            raise UserError(
+                f"task sequence shows numbers on {CANVAS['sequence']} pixels without fragments: leave --canvas, "
+                "--digit-size, --distractors and --distractor-size out."
+            )
+        values = {"dataset": dataset, "task": "sequence", "canvas": CANVAS["sequence"], "distractors": 0}
+        return self.model_copy(update={**values, "scale_factors": self._factors()})
+
+    def _factors(self) -> tuple[int, ...] | None:
+        """The scale factors, those of the preset filled in where the model has scales."""
+        if self.model not in OWNERS["scale_factors"]:
+            return self.scale_factors
+        return self.scale_factors or tuple(2**s for s in range(self.scales))
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1) + "\n"

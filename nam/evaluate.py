@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nam import command, transfer
-from nam.config import Execution, Values
+from nam import command, scorecard, transfer
+from nam.config import Execution, Task, Values
 from nam.errors import UserError
 from nam.scorecard import table, warnings
 
@@ -22,7 +22,9 @@ CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
 
 
 class Options(Values):
-    run: command.RunName = Field(description="folder of the run, as logs/runs/NAME")
+    runs: command.RunNames = Field(
+        description="folder of the run, as logs/runs/NAME; of numbers also several, which are then asked together"
+    )
     split: Literal["test", "validation"] = Field("test", description="images to evaluate on")
     votes: int = Field(VOTES, ge=1, le=100, description="sampled gazes of the vote")
     seeds: int = Field(
@@ -35,7 +37,7 @@ class Options(Values):
         description="also measure gazes that end once a class is more probable than this; a few are measured anyway "
         "(choose on --split validation)",
     )
-    task: Literal["original", "translated", "cluttered", "augmented", "belaid"] | None = Field(
+    task: Task | None = Field(
         None, description="measure the accuracy on images of this task instead, beside those that it was trained on"
     )
     canvas: tuple[int, ...] | None = Field(None, description="the same for canvases of these sides, pixels")
@@ -63,10 +65,11 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     from nam.attention import Reader
     from nam.data.pipeline import Batch
     from nam.models import RecurrentAttention
-    from nam.models.cost import milliseconds
 
     batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
     seen = Batch(None, *(np.concatenate(parts) for parts in list(zip(*batches, strict=True))[1:]))
+    if seen.labels.ndim == 2:
+        return _of_numbers(model, data, seen, votes)
     if isinstance(model, RecurrentAttention):
         found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
     else:
@@ -82,11 +85,75 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         **found,
         "accuracy": {"deterministic": accuracy, "images_interval": interval, **found.get("accuracy", {})},
         "confusion": confusion.tolist(),  # rows: what it is; columns: what the deterministic gaze reads
-        "cost": {
-            **model.cost(*images.shape[1:3])._asdict(),
-            **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 256)},
-        },
+        "cost": _cost(model, images),
     }
+
+
+def _cost(model, images) -> dict[str, float]:
+    from nam.models.cost import milliseconds
+
+    return {
+        **model.cost(*images.shape[1:3])._asdict(),
+        **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 256)},
+    }
+
+
+def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
+    """What is told of a model that reads numbers; `seen` is the whole split as one `Batch` without its images."""
+    from nam import numbers
+    from nam.accuracy import Evaluator
+    from nam.attention import Reader, overlap
+    from nam.data.pipeline import framing
+    from nam.models import EDRAM
+
+    found, images = {}, data.batch(0).images
+    if isinstance(model, EDRAM):
+        read = Reader(model).read(data)
+        probabilities = read.probabilities
+        targets = framing(seen.boxes, *images.shape[1:3]).repeat(model.glimpses // model.targets, axis=1)
+        there = targets[..., 0] > 0
+        common = np.where(there, overlap(read.thetas, targets), 0).sum(0) / np.maximum(there.sum(0), 1)
+        found["windows"] = {"overlap": common.tolist()}
+    else:
+        probabilities = Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
+    answers = numbers.read([numbers.log(probabilities)])
+    accuracy, interval = _over_images(numbers.right(answers, seen.labels), seen.examples)
+    return {
+        "images": data.size,
+        "accuracy": {"deterministic": accuracy, "images_interval": interval},
+        "numbers": numbers.told(answers, seen.labels),
+        **found,
+        "confusion": numbers.confusion(answers, seen.labels).tolist(),
+        "cost": _cost(model, images),
+    }
+
+
+def _together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str, Any]:
+    """What runs of task `sequence` read, each alone and all together, whatever their directions."""
+    from nam import data, models, numbers
+    from nam.accuracy import Evaluator
+    from nam.data import sequences
+    from nam.runs import MODEL, Run
+
+    configs = [Run.open(path).config() for path in runs]
+    same = ("task", "dataset", "canvas", "noise", "seed")
+    if configs[0].task != "sequence" or len({tuple(getattr(c, name) for name in same) for c in configs}) > 1:
+        raise UserError(
+            "only runs of task sequence are evaluated together, of one dataset and seed: name such, as one of "
+            "--reading forward and one of --reading backward."
+        )
+    found, heard = [], {"forward": [], "backward": []}  # all compared from left to right
+    for path, config in zip(runs, configs, strict=True):
+        model, images = models.load(path / MODEL), getattr(data.load(config, data_dir), split)
+        log_p = numbers.log(Evaluator(model, 1, model.faster_with_xla).probabilities(images)["deterministic"])
+        heard[config.reading].append(log_p)
+        labels = images.all_labels()
+        if config.reading == "backward":
+            labels, _ = sequences.backward(labels, np.zeros((*labels.shape, 4)))
+        alone = numbers.told(numbers.read(**{config.reading: [log_p]}), labels)
+        found.append({"run": path.name, "reading": config.reading, **alone})
+    both = numbers.told(numbers.read(**heard), labels)
+    return {"split": split, "runs": found, "together": both}
 
 
 def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float | None):
@@ -223,7 +290,12 @@ def main(argv: Sequence[str]) -> None:
         from nam.runs import MODEL, Run
 
     machine.keep_memory()
-    run = Run.open(Path(options.run))
+    run = Run.open(Path(options.runs[0]))
+    if len(options.runs) > 1:
+        found = _together([Path(name) for name in options.runs], options.split, options.data_dir)
+        print(scorecard.together(found))
+        run.write("together.json", found)
+        return
     config = run.config()
     model = models.load(run.path / MODEL)
     elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}

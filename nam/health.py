@@ -19,11 +19,11 @@ def of_gaze(locations, means, boxes, size, window: int) -> dict[str, Any]:
     Args:
         locations: Where it looked, `(n, copies, looks, 2)` as `(x, y)` in [-1, 1].
         means: The policy's, alike.
-        boxes: Of the targets, `(n, 4)` as `(x, y, width, height)`, pixels.
+        boxes: Of the targets, `(n, 4)` as `(x, y, width, height)`, pixels, or `(n, looks, 4)`, at each look.
         size: Width and height of an image, pixels.
         window: Side of the finest patch, pixels.
     """
-    boxes = boxes[:, None, None]
+    boxes = boxes[:, None, None] if boxes.ndim == 2 else boxes[:, None]
     away = np.abs((locations + 1) / 2 * size - (boxes[..., :2] + boxes[..., 2:] / 2))
     hits = (away < (window + boxes[..., 2:]) / 2).all(-1)
     first = np.where(hits.any(-1), hits.argmax(-1) + 1, 0)
@@ -46,12 +46,17 @@ def of_training(model, batch: Batch) -> dict[str, float]:
     """
     with draws_from(model, SEED):
         outputs, gradients = model.trace(batch.images, batch.labels)
-    rewards = losses.REWARDS[model.objective["reward"]](batch.labels, outputs["logits"])
-    advantages = losses.advantages(rewards, outputs["baselines"], model.objective["advantage"])
+    logits = ops.reshape(outputs["logits"], (*outputs["logits"].shape[:2], -1, outputs["logits"].shape[-1]))
+    rewards = losses.REWARDS[model.objective["reward"]](batch.labels, logits)
+    earned = losses.returns(rewards, outputs["baselines"].shape[-1])
+    advantages = losses.advantages(earned, outputs["baselines"], model.objective["advantage"])
     log_p = ops.log_softmax(outputs["logits"])
     locations, means = (ops.convert_to_numpy(outputs[name]) for name in ("locations", "means"))
     height, width = batch.images.shape[1:3]
-    gaze = of_gaze(locations, means, batch.boxes, (width, height), model.sensor.window)
+    boxes = batch.boxes
+    if boxes.ndim == 3:
+        boxes = boxes.repeat(model.glimpses // model.targets, axis=1)
+    gaze = of_gaze(locations, means, boxes, (width, height), model.sensor.window)
     squares = dict.fromkeys(SUBNETWORKS, 0.0)
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         name = next(part for part in variable.path.split("/") if part in squares)

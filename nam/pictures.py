@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from nam import data, plots
+from nam import data, numbers, plots
 from nam.attention import Reader
 from nam.config import Config
 from nam.data.pipeline import Batch, Batches
@@ -22,9 +22,13 @@ def gaze(viewer: Viewer, batch: Batch, classes: Sequence[str]) -> Figure:
     """The deterministic gaze on the first images of a batch."""
     images = batch.images[:SHOWN]
     seen = viewer(images)
-    answers = seen.probabilities[:, -1].argmax(-1)
+    if batch.labels.ndim == 2:
+        answers = numbers.read([numbers.log(numbers.answers(seen.probabilities, viewer.model.targets))])
+    else:
+        answers = seen.probabilities[:, -1].argmax(-1)
     titles = [
-        f"{classes[label]}, read as {classes[answer]}" for label, answer in zip(batch.labels, answers, strict=False)
+        f"{numbers.text(label, classes)}, read as {numbers.text(answer, classes)}"
+        for label, answer in zip(batch.labels, answers, strict=False)
     ]
     return plots.gaze(images, seen.locations, viewer.model.sensor.window, titles)
 
@@ -61,7 +65,7 @@ def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]
         batch, reader = split.batch(0), Reader(model)
         images, few = batch.images[:SHOWN], batch.images[:3]
         return {
-            "windows": windows(reader, images, [classes[label] for label in batch.labels]),
+            "windows": windows(reader, images, [numbers.text(label, classes) for label in batch.labels]),
             "steps": steps(reader, few, classes),
         }
     if not isinstance(model, RecurrentAttention):
@@ -71,11 +75,12 @@ def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]
     labels = split.all_labels()
     looks = locations.shape[1]
     later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
-    groups = (
+    groups = [
         {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)}
         | {"all after the first": heat_map(later)},
-        {name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()},
-    )
+    ]
+    if labels.ndim == 1:
+        groups.append({name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()})
     return {
         "gaze": gaze(viewer, batch, classes),
         "retina": plots.retina(**story(viewer, batch.images[0], classes)),

@@ -114,15 +114,17 @@ def by_look(found: Mapping[str, Sequence[float]]) -> Figure:
     """Accuracy and overlap with the target after each look.
 
     Args:
-        found: By look, shares of 1: accuracy of its answer `alone`, of the `mean` so far, `overlap` with the target.
+        found: By look, shares of 1: `overlap` with the target, and where there is one, accuracy of its answer `alone`
+            and of the `mean` so far.
     """
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     accuracy, overlap = figure.subplots(1, 2)
-    looks = range(1, len(found["mean"]) + 1)
+    looks = range(1, len(found["overlap"]) + 1)
     for name, label in (("alone", "its answer alone"), ("mean", "mean of the answers so far")):
-        accuracy.plot(looks, 100 * np.array(found[name]), marker=".", label=label)
+        if name in found:
+            accuracy.plot(looks, 100 * np.array(found[name]), marker=".", label=label)
+            accuracy.legend(fontsize=8)
     accuracy.set(xlabel="look", ylabel="accuracy, %")
-    accuracy.legend(fontsize=8)
     overlap.plot(looks, found["overlap"], marker=".")
     overlap.set(xlabel="look", ylabel="overlap with the target (IoU)", ylim=(0, 1))
     for axis in (accuracy, overlap):

@@ -52,6 +52,7 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
     Raises:
         UserError: If the file is not a whole image.
     """
+    from nam import numbers
     from nam.data.images import place
     from nam.gaze import Seen, looks_taken
 
@@ -60,16 +61,25 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
     seen = viewer(placed.pixels[None])
     if not isinstance(seen, Seen):
         return _answer(path, classes, seen.probabilities[0]), (placed.pixels, seen)
-    looks = int(looks_taken(seen.probabilities, exit_confidence)[0])
+    targets = viewer.model.targets
+    looks = int(looks_taken(seen.probabilities, exit_confidence)[0]) if targets == 1 else seen.locations.shape[1]
     seen = Seen(*(part[:, :looks] for part in seen))
     gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
-    answer = _answer(path, classes, seen.probabilities[0, -1])
+    probabilities = numbers.answers(seen.probabilities[0], targets)
+    answer = _answer(path, classes, probabilities[0] if targets == 1 else probabilities)
     return {**answer, "looks": looks, "gaze": np.round(gaze, 1).tolist()}, (placed.pixels, seen)
 
 
 def _answer(path: Path, classes: Sequence[str], probabilities) -> dict[str, Any]:
-    best = int(probabilities.argmax())
-    return {"image": str(path), "class": classes[best], "probability": float(probabilities[best])}
+    from nam import numbers
+
+    if probabilities.ndim == 2:
+        best = numbers.read([numbers.log(probabilities)[None]])[0]
+        share = float(np.prod([p[label] for p, label in zip(probabilities, best, strict=True) if label >= 0]))
+    else:
+        best = int(probabilities.argmax())
+        share = float(probabilities[best])
+    return {"image": str(path), "class": numbers.text(best, classes), "probability": share}
 
 
 def open_model(name: str) -> tuple[Any, list[str], Path]:
@@ -128,6 +138,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"a {type(model).__name__} samples no gaze: leave --gif and --exit-confidence out.")
     if not looks and options.figure and not isinstance(model, SelfAttention | EDRAM):
         raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
+    if options.exit_confidence < 1 and model.targets > 1:
+        raise UserError("a number is read to its end: leave --exit-confidence out.")
     viewer, answers, shown = Viewer(model) if looks else Reader(model), [], []
     width = max(len(str(path)) for path in paths)
     for path in paths:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import filelock
 
 from nam.config import Config, Execution, named_configs
 from nam.errors import UserError
+from nam.files import replacing
 
 MODEL = "model.keras"
 
@@ -127,19 +127,6 @@ def only_one(path: Path, told: str):
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def replacing(path: Path):
-    """A temporary path that takes the place of `path` when the block ends well: never half a file."""
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def name_of(config: Config) -> str:

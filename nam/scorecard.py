@@ -35,13 +35,24 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
     else:
         interval = accuracy["images_interval"]
         lines = _rows(title, ("± from the choice of images", _share(accuracy["deterministic"], interval)))
+    if "numbers" in found:
+        read = found["numbers"]
+        lines += _rows(
+            "numbers",
+            ("digits", "all", *(str(length) for length in read["by_length"])),
+            ("whole number right", *map(_share, (read["whole"], *read["by_length"].values()))),
+            ("digits where they belong", _share(read["digits"]), *[""] * len(read["by_length"])),
+        )
     if "windows" in found:
         windows = found["windows"]
         lines += _rows(
             "look",
-            ("", *(str(look + 1) for look in range(len(windows["mean"])))),
-            ("its answer alone", *map(_share, windows["alone"])),
-            ("the mean of the answers so far", *map(_share, windows["mean"])),
+            ("", *(str(look + 1) for look in range(len(windows["overlap"])))),
+            *(
+                (text, *map(_share, windows[name]))
+                for name, text in (("alone", "its answer alone"), ("mean", "the mean of the answers so far"))
+                if name in windows
+            ),
             ("overlap of its window with the target (IoU)", *(f"{share:.2f}" for share in windows["overlap"])),
         )
     lines += [
@@ -147,9 +158,21 @@ def _text(value, unit: str) -> str:
 
 def line(split: str, shares: dict[str, float]) -> str:
     """The accuracies on one split, as `result.json` holds them, in one line."""
+    digits = f"   digits {shares['digits']:.2%}" if "digits" in shares else ""
     if "vote" not in shares:
-        return f"{split:<10}  {shares['deterministic']:.2%}"
+        return f"{split:<10}  {shares['deterministic']:.2%}{digits}"
     return (
         f"{split:<10}  deterministic {shares['deterministic']:.2%}   one sampled gaze {shares['sampled']:.2%}   "
-        f"vote of {shares['votes']} gazes {shares['vote']:.2%}"
+        f"vote of {shares['votes']} gazes {shares['vote']:.2%}{digits}"
     )
+
+
+def together(found: dict[str, Any]) -> str:
+    """What several runs read of numbers, each alone and together, in Markdown."""
+    rows = [(f"{run['run']}, {run['reading']}", run) for run in found["runs"]] + [("together", found["together"])]
+    lines = _rows(
+        f"numbers of the {found['split']} split",
+        ("", "whole number wrong", "digits where they belong"),
+        *((name, _share(1 - read["whole"]), _share(read["digits"])) for name, read in rows),
+    )
+    return "\n".join(lines).strip()

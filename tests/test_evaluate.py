@@ -138,5 +138,5 @@ def test_a_folder_without_a_run_is_told(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="has no model yet"):
         evaluate.main([str(tmp_path)])
-    with pytest.raises(UserError, match="RUN is missing"):
+    with pytest.raises(UserError, match="RUNS is missing"):
         evaluate.main([])

@@ -9,6 +9,7 @@ import nam
 
 ORDER = [
     "errors",
+    "files",
     "config",
     "schedule",
     "command",
@@ -20,6 +21,7 @@ ORDER = [
     "events",
     "models",
     "plots",
+    "numbers",
     "accuracy",
     "gaze",
     "attention",

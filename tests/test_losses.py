@@ -80,3 +80,36 @@ def test_every_look_can_be_trained_to_answer():
     for steps, expected in (("last", wrong), ("all", (right + wrong) / 2)):
         parts, _ = losses.hybrid(LABELS, case, loss_steps=steps)
         assert float(parts["classification"][0]) == pytest.approx(expected)
+
+
+def test_several_targets_are_earned_one_after_the_other_by_hand():
+    # One image, one copy, two looks at each of two targets; the first is read right, the second is not there.
+    p = np.array([[[[0.75, 0.25], [0.5, 0.5]]]])
+    looks = np.array([[[[0.5, 0.5], [0.75, 0.25], [0.5, 0.5], [0.5, 0.5]]]])
+    case = {**outputs(np.log(p), [[[0, -1, -2, -3]]], [[[0.1, 0.2, 0.3, 0.4]]]), "look_logits": np.log(looks)}
+    labels = np.array([[0, -1]])
+    parts, rewards = losses.hybrid(labels, case, advantage="learned")
+    assert float(rewards[0]) == pytest.approx(0.75)  # of the one target that there is
+    # Half of what can be earned comes with each target: the looks 1 and 2 earn 0.75 / 2, 3 and 4 nothing.
+    earned = [0.375, 0.375, 0, 0]
+    np.testing.assert_allclose(losses.returns(np.array([[[0.75, 0]]]), 4)[0, 0], earned)
+    reinforce = -(-1 * (0.375 - 0.1) - 2 * (0 - 0.2) - 3 * (0 - 0.3)) / 3
+    assert float(parts["reinforce"][0]) == pytest.approx(reinforce, rel=1e-5)
+    baseline = ((0.375 - 0.1) ** 2 + 0.2**2 + 0.3**2 + 0.4**2) / 4
+    assert float(parts["baseline"][0]) == pytest.approx(baseline, rel=1e-5)
+    assert float(parts["classification"][0]) == pytest.approx(-np.log(0.75), rel=1e-5)
+    parts, _ = losses.hybrid(labels, case, loss_steps="all", advantage="learned")
+    assert float(parts["classification"][0]) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2, rel=1e-5)
+
+
+def test_what_and_where_of_several_targets_by_hand():
+    # Two looks at each of two targets, the second without a box, and one that is not there.
+    looks = np.log(np.array([[[0.5, 0.5], [0.75, 0.25], [0.25, 0.75], [0.5, 0.5], [0.9, 0.1], [0.9, 0.1]]]))
+    thetas, targets = np.zeros((1, 6, 6)), np.zeros((1, 3, 6))
+    thetas[0, :, 0] = 0.5
+    targets[0, 0, 0] = 0.3
+    found = {"look_logits": looks, "thetas": thetas}
+    parts = losses.what_and_where(np.array([[0, 1, -1]]), targets, found, 1, 1, (2, 1, 1, 1, 1, 1))
+    what = -(np.log(0.5) + np.log(0.75) + np.log(0.75) + np.log(0.5)) / 2
+    assert float(parts["classification"][0]) == pytest.approx(what, rel=1e-5)
+    assert float(parts["localisation"][0]) == pytest.approx(2 * 2 * 0.2**2 / 2, rel=1e-5)

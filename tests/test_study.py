@@ -50,7 +50,7 @@ def test_every_study_is_made_of_whole_configs():
 
 def test_every_comparison_is_made_of_whole_configs():
     comparisons = {name: found for name, found in studies().items() if found.rows}
-    assert set(comparisons) == {"translated-60", "cluttered-60", "cluttered-40", "fashion", "size"}
+    assert set(comparisons) == {"translated-60", "cluttered-60", "cluttered-40", "fashion", "size", "edram"}
     for name, found in comparisons.items():
         configs, labels = found.runs(), found.labels()
         assert len(configs) == len(found.rows) == len(set(labels.values())) and found.test, name

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from nam.config import Config
 from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
+from nam.data.sequences import CROP, END, TARGETS
 from nam.data.sources import default, read
 
 __all__ = ["Spec", "Splits", "default", "load"]
@@ -16,6 +17,7 @@ class Spec(NamedTuple):
     width: int
     channels: int
     classes: tuple[str, ...]
+    targets: int = 1  # things to read in an image, one after the other
 
 
 class Splits(NamedTuple):
@@ -33,6 +35,8 @@ def load(config: Config, data_dir: str | None = None) -> Splits:
         Batches(config, source.validation, VALIDATION, source.validation_draws),
         Batches(config, source.test, TEST, source.test_draws),
     ]
+    if config.task == "sequence":
+        return Splits(*splits, Spec(CROP, CROP, 1, (*source.classes[:END], "end"), TARGETS))
     height, width, channels = source.train.images.shape[-3:]
     if config.canvas is not None:
         height = width = config.canvas

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from nam.config import Config
-from nam.data import tasks
+from nam.data import sequences, tasks
 from nam.data.sources import Examples
 from nam.errors import UserError
 
@@ -19,8 +19,8 @@ BLOCK = 128  # images that one generator draws where a split is always the same
 
 class Batch(NamedTuple):
     images: np.ndarray  # (n, height, width, channels) uint8
-    labels: np.ndarray  # (n,) int32
-    boxes: np.ndarray  # (n, 4) (x, y, width, height) of the target, pixels
+    labels: np.ndarray  # (n,) int32; of a number (n, targets), see `sequences`
+    boxes: np.ndarray  # (n, 4) (x, y, width, height) of the target, pixels; of a number (n, targets, 4)
     examples: np.ndarray  # (n,) which digit of the split each was drawn from
 
 
@@ -86,6 +86,10 @@ class Batches(keras.utils.PyDataset):
         clutter = self.examples.clutter
         drawn = []
         for rng, chosen, taken in self._parts(index):
+            if self.config.task == "sequence":
+                images, labels, boxes = self._numbers(rng, chosen)
+                drawn.append((images[taken], labels[taken], boxes[taken], chosen[taken]))
+                continue
 
             def fragments(n: int, size: int, inclusive: bool = True, rng=rng) -> np.ndarray:
                 donors = clutter[rng.integers(0, len(clutter), n)]
@@ -98,7 +102,9 @@ class Batches(keras.utils.PyDataset):
         return Batch(*(np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*drawn, strict=True)))
 
     def labels(self, index: int) -> np.ndarray:
-        """The labels of a batch, without drawing its images."""
+        """The labels of a batch, but for numbers without drawing its images."""
+        if self.config.task == "sequence":
+            return self.batch(index).labels
         return np.concatenate([self._labels(chosen)[taken] for _, chosen, taken in self._parts(index)])
 
     def all_labels(self) -> np.ndarray:
@@ -120,6 +126,21 @@ class Batches(keras.utils.PyDataset):
             # The published code drew each of its images of a random digit.
             chosen = rng.integers(0, count, stop - start) if config.task == "belaid" else np.arange(start, stop) % count
             yield rng, chosen, slice(max(first - start, 0), min(last, stop) - start)
+
+    def _numbers(self, rng: np.random.Generator, chosen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images, labels and boxes of numbers: photographed ones, or made of digits of which `chosen` come first."""
+        images, labels, boxes = self.examples.images, self.examples.labels, self.examples.boxes
+        if boxes is None:
+            layouts, digits = sequences.choose(rng, chosen, len(labels))
+            images, boxes = sequences.compose(layouts, images[digits])
+            labels = sequences.labels_of(layouts, labels[digits])
+        else:
+            images, labels, boxes = images[chosen], labels[chosen], boxes[chosen]
+        images, boxes = sequences.jitter(images, boxes, rng if self.split == TRAIN else None)
+        images = tasks.noisy(images, self.config.noise, rng)
+        if self.config.reading == "backward":
+            labels, boxes = sequences.backward(labels, boxes)
+        return images, labels, boxes
 
     def _shuffled(self, seed: int) -> np.ndarray:
         epoch, order = self._order

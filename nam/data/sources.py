@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from nam.config import DIGIT, FOLDER, Config
+from nam.data import svhn
 from nam.data.images import Folder, find, resized
 from nam.errors import UserError
 
@@ -25,6 +26,7 @@ class Examples(NamedTuple):
     images: object  # images[indices] is (n, height, width, channels) uint8: an array, or a `Folder`
     labels: np.ndarray  # (count,) integers
     clutter: object  # like images: what fragments are cut from
+    boxes: np.ndarray | None = None  # of photographed numbers, whose labels are (count, targets), see `sequences`
 
 
 class Source(NamedTuple):
@@ -59,6 +61,8 @@ def read(config: Config, data_dir: str | None) -> Source:
         source = _folder(config)
     elif config.dataset == "digits":
         source = _bundled(config)
+    elif config.dataset == "svhn":
+        source = _house_numbers(config, data_dir)
     else:
         source = _held_out(config, *_arrays(config.dataset, data_dir))
     if config.digit_size not in (None, DIGIT):
@@ -79,7 +83,8 @@ def _some(train: Examples, config: Config) -> Examples:
         )
     chosen = np.sort(np.random.default_rng(config.seed).permutation(count)[: config.train_size])
     images = train.images.subset(chosen) if isinstance(train.images, Folder) else train.images[chosen]
-    return train._replace(images=images, labels=train.labels[chosen])
+    boxes = None if train.boxes is None else train.boxes[chosen]
+    return train._replace(images=images, labels=train.labels[chosen], boxes=boxes)
 
 
 def prepared(name: str, data_dir: str | None) -> Path | None:
@@ -102,11 +107,16 @@ def _cannot_download() -> str | None:
         import tensorflow_datasets  # noqa: F401
     except ImportError:
         return "tensorflow-datasets is not installed"
+    return _unreachable(PROBE_URL)
+
+
+def _unreachable(address: str) -> str | None:
+    """Why an address cannot be reached, found out within seconds."""
     problem = ["no answer from the network"]
 
     def probe():
         try:
-            urllib.request.urlopen(urllib.request.Request(PROBE_URL, method="HEAD"), timeout=PROBE_SECONDS)
+            urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PROBE_SECONDS)
         except urllib.error.HTTPError as error:
             if error.code in (403, 407) or error.code >= 500:  # a proxy's, most likely
                 problem[0] = f"the network answers {error.code}"
@@ -194,6 +204,30 @@ def _held_out(config: Config, train_images, train_labels, test_images, test_labe
         Examples(test_images, test_labels, train_images if belaid else test_images),
         tuple(str(label) for label in range(int(train_labels.max()) + 1)),
         **draws,
+    )
+
+
+def _house_numbers(config: Config, data_dir: str | None) -> Source:
+    """SVHN's numbers from the folder `svhn` of the data folder, a tenth of those to train on held out."""
+    root = _data_dir(data_dir) / "svhn"
+    if not {"train", "test"} <= {*svhn.found(root)}:
+        if reason := _unreachable(svhn.HOME):
+            raise UserError(
+                f"no svhn under {root}, and it cannot be downloaded ({reason}): put train.tar.gz and test.tar.gz from "
+                f"{svhn.HOME} there, or use --dataset mnist --task sequence."
+            )
+        svhn.download(root, PROBE_SECONDS)
+    train, test = svhn.read(root)
+    order = np.random.default_rng(config.seed).permutation(len(train.labels))
+    kept = len(order) - int(len(order) * VALIDATION_SHARE)
+
+    def examples(numbers: svhn.Numbers, chosen=slice(None)) -> Examples:
+        images, labels, boxes = (part[chosen] for part in numbers)
+        return Examples(images, labels, images, boxes)
+
+    first, second = np.sort(order[:kept]), np.sort(order[kept:])
+    return Source(
+        examples(train, first), examples(train, second), examples(test), tuple(str(digit) for digit in range(10))
     )
 
 

@@ -24,10 +24,15 @@ _CANVASES = Canvases()
 def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.random.Generator):
     """Images and boxes of the resolved config's task."""
     images, boxes = TASKS[config.task](config, digits, fragments, rng)
-    if config.noise:
-        noise = rng.normal(0.0, 255.0 * config.noise, images.shape).astype("float32")
-        images = np.clip(np.rint(images + noise), 0, 255).astype("uint8")
-    return images, boxes
+    return noisy(images, config.noise, rng), boxes
+
+
+def noisy(images: np.ndarray, std: float, rng: np.random.Generator) -> np.ndarray:
+    """Images with Gaussian noise on every pixel, its deviation a share of full white."""
+    if not std:
+        return images
+    noise = rng.normal(0.0, 255.0 * std, images.shape).astype("float32")
+    return np.clip(np.rint(images + noise), 0, 255).astype("uint8")
 
 
 def original(config, digits, fragments, rng):

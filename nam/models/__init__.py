@@ -37,6 +37,15 @@ def build(config: Config, spec: Spec) -> keras.Model:
     arguments = {
         name: getattr(config, name) for name in signature(model_class).parameters if name in Config.model_fields
     }
+    if "targets" in signature(model_class).parameters:
+        if config.glimpses % spec.targets:
+            raise UserError(
+                f"an image holds {spec.targets} targets with the end: set --glimpses to a multiple of that. "
+                f"Received: glimpses={config.glimpses}"
+            )
+        arguments["targets"] = spec.targets
+    elif spec.targets > 1:
+        raise UserError(f"model {config.model} reads one thing in an image: use ram or edram for task {config.task}.")
     model = model_class(classes=len(spec.classes), **arguments)
     try:
         model.build((None, spec.height, spec.width, spec.channels))

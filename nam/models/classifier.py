@@ -22,6 +22,7 @@ class Classifier(keras.Model):
         A dict: `logits (batch, classes)`, and what else the model has to tell.
     """
 
+    targets = 1  # things to read in an image, one after the other
     samples_gazes = False  # whether `call` takes `samples`: two passes over an image may differ
     takes_any_size = False  # whether images may have another size than those that it was built for
     learns_boxes = False  # whether training wants to know where the targets are
@@ -31,6 +32,8 @@ class Classifier(keras.Model):
         # Images keep their type: some models count in whole numbers, and uint8 is exact.
         super().__init__(autocast=False, **kwargs)
         self.config = config
+        self.in_training = False  # whether the loss was last asked for by a training step
+        self.trackers: dict[str, keras.metrics.Metric] = {}  # of the parts of the loss in training
 
     @property
     def faster_with_xla(self) -> bool:
@@ -53,9 +56,11 @@ class Classifier(keras.Model):
         raise NotImplementedError
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean cross-entropy, nats."""
+        """The mean cross-entropy, nats; of several targets the sum over them."""
         self.check_loss()
-        return weighted_mean(losses.cross_entropy(y, y_pred["logits"][:, None])[:, 0], sample_weight)
+        self.in_training = training
+        errors = losses.cross_entropy(y, y_pred["logits"])
+        return weighted_mean(errors if len(errors.shape) == 1 else ops.sum(errors, axis=-1), sample_weight)
 
     def check_loss(self) -> None:
         """Raises `ValueError` if it was compiled with a loss."""
@@ -65,7 +70,21 @@ class Classifier(keras.Model):
             )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, y, y_pred["logits"], sample_weight=sample_weight)
+        """Compiled metrics see the logits, those of each copy and target as an example of its own.
+
+        The parts of a loss that training adds up are reported by training only; elsewhere they are never updated.
+        """
+        logits, labels = y_pred["logits"], y["labels"] if isinstance(y, dict) else y
+        if len(logits.shape) > 2:
+            every = ops.zeros_like(logits[..., 0], dtype="int32")
+            labels = losses.aligned(labels, logits) + every
+            weights = ops.cast(labels >= 0, "float32")  # 0 where there is no target
+            if sample_weight is not None:
+                weights *= ops.reshape(sample_weight, (-1, *[1] * (len(weights.shape) - 1)))
+            labels, sample_weight = ops.reshape(ops.maximum(labels, 0), (-1,)), ops.reshape(weights, (-1,))
+            logits = ops.reshape(logits, (-1, logits.shape[-1]))
+        found = super().compute_metrics(x, labels, logits, sample_weight=sample_weight)
+        return found if self.in_training else {n: value for n, value in found.items() if n not in self.trackers}
 
     def get_config(self):
         return {**super().get_config(), **self.config}
@@ -107,6 +126,14 @@ class WholeImage(Classifier):
             pixels_read=pixels,
             pixels_touched=pixels,
             pixels=pixels,
+        )
+
+
+def check_targets(targets: int, glimpses: int) -> None:
+    """Raises `ValueError` if the looks cannot be shared alike by the targets."""
+    if targets < 1 or glimpses % targets:
+        raise ValueError(
+            f"glimpses must be a multiple of the targets. Received: glimpses={glimpses}, targets={targets}"
         )
 
 

@@ -10,7 +10,7 @@ from keras.layers import Conv2D, Dense, LSTMCell
 
 from nam import losses
 from nam.layers import SpatialTransformer, StepNormalization
-from nam.models.classifier import Classifier, scaled, weighted_mean
+from nam.models.classifier import Classifier, check_targets, scaled, weighted_mean
 from nam.models.cost import Cost
 
 PARTS = ("classification", "localisation")
@@ -34,7 +34,8 @@ class EDRAM(Classifier):
 
     Args:
         classes: Number of classes.
-        glimpses: Number of looks T.
+        targets: Number of things to read in an image one after the other, N = T / targets looks each.
+        glimpses: Number of looks T, a multiple of the targets.
         bandwidth: Side of the window, pixels: 26 and 34 are published, both leave 4 × 4 places before the dense layer.
         hidden: Units of each LSTM; a multiple of 32.
         first_transformation: A₁: the whole image (`"identity"`, as the paper says), or emitted from the context
@@ -48,8 +49,9 @@ class EDRAM(Classifier):
         training: Normalise by this batch's statistics.
 
     Returns:
-        A dict: `logits (batch, classes)`, the logarithm of the mean of all looks' class probabilities; `look_logits
-        (batch, T, classes)`; `thetas (batch, T, 6)`, the transformations looked through.
+        A dict: `logits (batch, classes)`, the logarithm of the mean of all looks' class probabilities (of several
+        targets `(batch, targets, classes)`, of each one's looks); `look_logits (batch, T, classes)`; `thetas (batch, T,
+        6)`, the transformations looked through.
 
     Raises:
         ValueError: If an argument is unknown or out of its limits.
@@ -62,6 +64,7 @@ class EDRAM(Classifier):
     def __init__(
         self,
         classes: int = 10,
+        targets: int = 1,
         glimpses: int = 6,
         bandwidth: int = 26,
         hidden: int = 512,
@@ -76,6 +79,7 @@ class EDRAM(Classifier):
                 "glimpses must be at least 1, hidden a multiple of 32, bandwidth at least 14. "
                 f"Received: glimpses={glimpses}, hidden={hidden}, bandwidth={bandwidth}"
             )
+        check_targets(targets, glimpses)
         if first_transformation not in FIRST or len(theta_weights) != 6:
             raise ValueError(
                 f"first_transformation must be one of {', '.join(FIRST)}, theta_weights six numbers. "
@@ -83,6 +87,7 @@ class EDRAM(Classifier):
             )
         config = {
             "classes": classes,
+            "targets": targets,
             "glimpses": glimpses,
             "bandwidth": bandwidth,
             "hidden": hidden,
@@ -92,8 +97,8 @@ class EDRAM(Classifier):
             "theta_weights": [float(weight) for weight in theta_weights],
         }
         super().__init__(config, **kwargs)
+        self.targets = targets
         self.glimpses = glimpses
-        self._training_step = False
         dtype = self.dtype_policy
 
         def normalized(layer, name):
@@ -182,8 +187,14 @@ class EDRAM(Classifier):
             moved, moving = self.mover(hidden, moving)
             theta = self._emit(moved)
         look_logits = ops.stack(answers, axis=1)
-        log_p = ops.logsumexp(ops.log_softmax(look_logits), axis=1) - np.log(self.glimpses)
-        return {"logits": log_p, "look_logits": look_logits, "thetas": ops.stack(thetas, axis=1)}
+        each = self.glimpses // self.targets  # N
+        log_p = ops.reshape(ops.log_softmax(look_logits), (-1, self.targets, each, look_logits.shape[-1]))
+        log_p = ops.logsumexp(log_p, axis=2) - np.log(each)
+        return {
+            "logits": log_p[:, 0] if self.targets == 1 else log_p,
+            "look_logits": look_logits,
+            "thetas": ops.stack(thetas, axis=1),
+        }
 
     def _emit(self, hidden):
         """A of the next look; a zoom below 0 would mirror what is seen."""
@@ -193,21 +204,16 @@ class EDRAM(Classifier):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """In training the parts of `losses.what_and_where`, else the classification; `y` as in `Batches`."""
         labels, thetas = (y["labels"], y["thetas"]) if isinstance(y, dict) else (y, None)
-        self._training_step = training
         if not training:
-            return super().compute_loss(x, labels, y_pred, sample_weight)
+            return super().compute_loss(x, labels, y_pred, sample_weight, training)
         self.check_loss()
+        self.in_training = True
         names = ("what_weight", "where_weight", "theta_weights")
         parts = losses.what_and_where(labels, thetas, y_pred, **{name: self.config[name] for name in names})
         parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
         for name, value in parts.items():
             self.trackers[name].update_state(value, sample_weight=ops.shape(labels)[0])
         return sum(parts.values())
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        found = super().compute_metrics(x, y["labels"] if isinstance(y, dict) else y, y_pred, sample_weight)
-        # The parts belong to training; in evaluation they were never updated.
-        return found if self._training_step else {n: v for n, v in found.items() if n not in PARTS}
 
     def cost(self, height: int, width: int) -> Cost:
         """What an image of `height` × `width` pixels costs; only the context network looks at all of them."""

@@ -8,7 +8,7 @@ from keras import ops
 
 from nam import losses
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
-from nam.models.classifier import Classifier, weighted_mean
+from nam.models.classifier import Classifier, check_targets, weighted_mean
 from nam.models.cost import Cost
 
 # As configs, not objects: every layer must draw weights of its own.
@@ -27,7 +27,8 @@ class RecurrentAttention(Classifier):
 
     Args:
         classes: Number of classes.
-        glimpses: Number of looks T at one image.
+        targets: Number of things to read in an image one after the other, T / targets looks each.
+        glimpses: Number of looks T at one image, a multiple of the targets.
         bandwidth: Side of each patch, pixels.
         scales: Number of patches per look.
         scale_factors: Pixels of the image per pixel of the patch, one per scale. `None`: 1, 2, 4, 8, …
@@ -58,9 +59,10 @@ class RecurrentAttention(Classifier):
         locations: A gaze to follow instead of the policy's, `(batch, looks, 2)` as `(x, y)` in [-1, 1]: one copy.
 
     Returns:
-        A dict: `logits (batch, classes)` of the last look, `look_logits (batch, T, classes)`, `locations` and `means`
-        `(batch, T, 2)`, `log_probs (batch, T)` with 0 for the first look, which is not the policy's, and `baselines
-        (batch, T)`, the reward expected after each look. With sampled gazes, a copies axis follows the batch axis.
+        A dict: `logits (batch, classes)` of the last look, of several targets `(batch, targets, classes)` of the last
+        look at each; `look_logits (batch, T, classes)`, `locations` and `means` `(batch, T, 2)`, `log_probs (batch, T)`
+        with 0 for the first look, which is not the policy's, and `baselines (batch, T)`, the reward expected after each
+        look. With sampled gazes, a copies axis follows the batch axis.
 
     Raises:
         ValueError: If an argument is unknown or out of its limits.
@@ -72,6 +74,7 @@ class RecurrentAttention(Classifier):
     def __init__(
         self,
         classes: int = 10,
+        targets: int = 1,
         glimpses: int = 4,
         bandwidth: int = 12,
         scales: int = 4,
@@ -104,10 +107,12 @@ class RecurrentAttention(Classifier):
             raise ValueError(
                 f"glimpses and samples must be at least 1. Received: glimpses={glimpses}, samples={samples}"
             )
+        check_targets(targets, glimpses)
         if advantage == "leave-one-out" and samples < 2 and policy == "learned":
             raise ValueError(f"advantage='leave-one-out' needs at least two samples. Received: samples={samples}")
         config = {
             "classes": classes,
+            "targets": targets,
             "glimpses": glimpses,
             "bandwidth": bandwidth,
             "scales": scales,
@@ -129,6 +134,7 @@ class RecurrentAttention(Classifier):
             "seed": seed,
         }
         super().__init__(config, **kwargs)
+        self.targets = targets
         self.glimpses = glimpses
         self.samples = samples
         self.first_location = first_location
@@ -211,8 +217,10 @@ class RecurrentAttention(Classifier):
             looks.append((hidden, location, mean, log_prob))
         hiddens, looked_at, means, log_probs = (ops.stack(steps, axis=1) for steps in zip(*looks, strict=True))
         look_logits = self.action_network(hiddens)
+        each = glimpses // self.targets
+        answers = look_logits[:, -1] if self.targets == 1 else look_logits[:, each - 1 :: each]
         outputs = {
-            "logits": look_logits[:, -1],
+            "logits": answers,
             "look_logits": look_logits,
             "locations": looked_at,
             "means": means,
@@ -256,10 +264,11 @@ class RecurrentAttention(Classifier):
         """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else."""
         if training:
             return sum(self._parts(y, y_pred, sample_weight).values())
-        return super().compute_loss(x, y, y_pred, sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _parts(self, y, y_pred, sample_weight):
         self.check_loss()
+        self.in_training = True
         parts, rewards = losses.hybrid(y, y_pred, **self.objective)
         parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
         # A short last batch counts for the images that it holds.
@@ -330,19 +339,6 @@ class RecurrentAttention(Classifier):
         return lambda images, labels: traced(
             values(self.trainable_variables), values(self.non_trainable_variables), images, labels
         )
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Compiled metrics see the logits of the last look, each copy as an example of its own."""
-        logits = y_pred["logits"]
-        if len(logits.shape) == 3:
-            copies, classes = logits.shape[1:]
-            logits = ops.reshape(logits, (-1, classes))
-            y = ops.repeat(ops.reshape(y, (-1,)), copies, axis=0)
-            sample_weight = None if sample_weight is None else ops.repeat(sample_weight, copies, axis=0)
-            return super().compute_metrics(x, y, {"logits": logits}, sample_weight=sample_weight)
-        found = super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        # The parts belong to training; in evaluation they were never updated.
-        return {name: value for name, value in found.items() if name not in self.trackers}
 
 
 def _kernel_size(layer) -> int:

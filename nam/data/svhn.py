@@ -1,0 +1,219 @@
+"""Street View House Numbers, format 1 (Netzer et al. 2011): whole numbers, a box for each digit.
+
+`train`, `test` and, if there, `extra` are read as they are published: a folder of `1.png`, `2.png` … with
+`digitStruct.mat`, or a `.tar.gz` of one. Their crops are kept beside them in `crops.npz`.
+"""
+
+import contextlib
+import io
+import tarfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from nam.data.images import decode
+from nam.data.sequences import LONGEST, SIDE, TARGETS, ended
+from nam.errors import UserError
+from nam.files import replacing
+
+PARTS = ("train", "test", "extra")
+HOME = "http://ufldl.stanford.edu/housenumbers/"  # its archives are train.tar.gz and so on
+MARGIN = 1.3  # side of the square around a number, relative to the number's longer side
+STRUCT = "digitStruct.mat"
+CACHE = "crops.npz"
+
+
+class Numbers(NamedTuple):
+    """Crops of house numbers."""
+
+    images: np.ndarray  # (n, SIDE, SIDE, 1) uint8
+    labels: np.ndarray  # (n, TARGETS), see `sequences`
+    boxes: np.ndarray  # (n, TARGETS, 4) (x, y, width, height), pixels of the crop
+
+
+class Entry(NamedTuple):
+    """What `digitStruct.mat` says of an image."""
+
+    name: str
+    labels: np.ndarray  # (digits,), 0 to 9
+    boxes: np.ndarray  # (digits, 4) (x, y, width, height), pixels of the image
+
+
+def found(root: Path) -> dict[str, Path]:
+    """The parts that lie in a folder, each a folder or an archive."""
+    places = {part: (root / part, root / f"{part}.tar.gz") for part in PARTS}
+    return {part: path for part, paths in places.items() for path in paths[::-1] if path.exists()}
+
+
+def read(root: Path) -> tuple[Numbers, Numbers]:
+    """The numbers to train on, `train` and `extra` together, and those of `test`.
+
+    Raises:
+        UserError: If `train` or `test` is missing, or cannot be read.
+    """
+    cache, parts = root / CACHE, found(root)
+    if missing := {"train", "test"} - {*parts}:
+        raise UserError(
+            f"{root} lacks {' and '.join(sorted(missing))}: put the folder or .tar.gz of format 1 there, from {HOME}"
+        )
+    key = " ".join(sorted(parts))
+    if (kept := _kept(cache, key)) is not None:
+        return kept
+    numbers = {part: crops(path) for part, path in parts.items()}
+    train = [numbers[part] for part in ("train", "extra") if part in numbers]
+    both = Numbers(*map(np.concatenate, zip(*train, strict=True))), numbers["test"]
+    try:
+        arrays = {f"{name}_{field}": value for name, one in zip(("train", "test"), both, strict=True)
+                  for field, value in one._asdict().items()}  # fmt: skip
+        with replacing(cache) as temporary, temporary.open("wb") as file:
+            np.savez(file, parts=np.array(key), **arrays)
+    except OSError:
+        pass  # a folder that cannot be written to is read anew each time
+    return both
+
+
+def _kept(cache: Path, key: str) -> tuple[Numbers, Numbers] | None:
+    """What the cache holds, if it is whole and of these parts."""
+    try:
+        with cache.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if str(file["parts"]) != key:
+                return None
+            return tuple(Numbers(*(file[f"{name}_{field}"] for field in Numbers._fields)) for name in ("train", "test"))
+    except Exception:  # missing, cut or changed: any of a dozen exceptions
+        return None
+
+
+def crops(path: Path) -> Numbers:
+    """The crops of a part: the square around all digits and 30 % more, grey, `SIDE` pixels wide.
+
+    Numbers of more than five digits are left out, and so are missing images, with one warning that counts them.
+
+    Raises:
+        UserError: If the part has no `digitStruct.mat`, or that or an image cannot be read.
+    """
+    images, labels, boxes, gone, long = [], [], [], 0, 0
+    with _opened(path) as (struct, image_of):
+        for entry in entries(struct, path):
+            if len(entry.labels) > LONGEST:
+                long += 1
+                continue
+            image = image_of(entry.name)
+            if image is None:
+                gone += 1
+                continue
+            pixels, own = crop(decode(image, 1)[..., 0], entry.boxes)
+            images.append(pixels)
+            labels.append(np.pad(entry.labels, (0, LONGEST - len(entry.labels))))
+            boxes.append(np.pad(own, ((0, TARGETS - len(own)), (0, 0))))
+    if gone or long:
+        told = [f"{gone:,} images are missing"] * bool(gone) + [f"{long:,} numbers are too long"] * bool(long)
+        print(f"warning: {path}: {' and '.join(told)}: left out", flush=True)
+    if not images:
+        raise UserError(f"{path} holds none of the images that its {STRUCT} lists: unpack the whole archive.")
+    lengths = np.array([(one[:, 2] > 0).sum() for one in boxes])
+    return Numbers(np.stack(images)[..., None], ended(np.array(labels), lengths), np.array(boxes, "float32"))
+
+
+def crop(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The square `(SIDE, SIDE)` around the boxes `(digits, 4)` of a grey image, and the boxes in it.
+
+    What of a box lies outside of the image is cut off; what of the square does shows the image's edge.
+    """
+    size = np.array(image.shape[::-1], "float32")
+    low = np.clip(boxes[:, :2], 0, size - 1)
+    high = np.clip(boxes[:, :2] + boxes[:, 2:], low + 1, size)
+    first, last = low.min(0), high.max(0)
+    side = MARGIN * (last - first).max()
+    corner = (first + last - side) / 2
+    margin = int(np.ceil(max(0, -corner.min(), (corner + side - size).max())))
+    padded = Image.fromarray(np.pad(image, margin, mode="edge"))
+    x, y = (float(value) for value in corner + margin)
+    pixels = padded.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(x, y, x + float(side), y + float(side)))
+    return np.asarray(pixels), np.concatenate([low - corner, high - low], axis=1) * (SIDE / side)
+
+
+def entries(struct, path: Path) -> Iterator[Entry]:
+    """What a `digitStruct.mat` lists. Raises `UserError` if it is not whole."""
+    try:
+        with h5py.File(struct, "r") as file:
+            names, boxes = file["digitStruct/name"], file["digitStruct/bbox"]
+
+            def values(box, field):
+                # One digit's value stands there itself, those of several behind references.
+                found = box[field]
+                return [file[one][0, 0] for one in found[:, 0]] if found.dtype == object else [found[0, 0]]
+
+            for name, box in zip(names[:, 0], boxes[:, 0], strict=True):
+                text = "".join(map(chr, file[name][:, 0]))
+                columns = [values(file[box], field) for field in ("label", "left", "top", "width", "height")]
+                labels, *rest = (np.array(column, "float32") for column in columns)
+                labels = labels.astype(int) % 10  # 10 stands for 0
+                yield Entry(text, labels, np.stack(rest, axis=1))
+    except (OSError, KeyError, RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
+        what = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"cannot read the {STRUCT} of {path} ({what}): take another copy from {HOME}") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[object, Callable]]:
+    """The `digitStruct.mat` of a part, and a function that finds an image by its name, `None` where it is missing."""
+    if path.is_dir():
+        if not (path / STRUCT).is_file():
+            raise UserError(f"{path} has no {STRUCT}: unpack the whole archive.")
+
+        def of_folder(name: str):
+            file = path / Path(name).name
+            return file if file.is_file() else None
+
+        yield path / STRUCT, of_folder
+        return
+    try:
+        with tarfile.open(path) as archive:
+            members = {Path(member.name).name: member for member in archive if member.isfile()}
+            if STRUCT not in members:
+                raise UserError(f"{path} has no {STRUCT}: take another copy from {HOME}")
+
+            def of_archive(name: str):
+                # Read in memory: nothing of an archive is ever written anywhere.
+                member = members.get(Path(name).name)
+                return None if member is None else _Named(archive.extractfile(member).read(), f"{path}: {name}")
+
+            yield io.BytesIO(archive.extractfile(members[STRUCT]).read()), of_archive
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"cannot read {path} ({error}): take another copy from {HOME}") from None
+
+
+class _Named(io.BytesIO):
+    """A file in memory that an error can name."""
+
+    def __init__(self, content: bytes, name: str):
+        super().__init__(content)
+        self._told = name
+
+    def __str__(self) -> str:
+        return self._told
+
+
+def download(root: Path, seconds: float) -> None:
+    """Fetches the archives that are missing. Raises `UserError` if their home does not answer within `seconds`."""
+    for part in PARTS:
+        if part in found(root):
+            continue
+        address = f"{HOME}{part}.tar.gz"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with urllib.request.urlopen(address, timeout=seconds) as source:
+                print(f"fetching {address}", flush=True)
+                with replacing(root / f"{part}.tar.gz") as temporary, temporary.open("wb") as file:
+                    while block := source.read(2**20):
+                        file.write(block)
+        except OSError as error:
+            raise UserError(
+                f"no svhn under {root}, and {address} cannot be fetched ({error}): put its archives or folders there, "
+                "or use --dataset mnist --task sequence."
+            ) from None

@@ -1,0 +1,18 @@
+"""Files that are never half-written."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path):
+    """A temporary path that takes the place of `path` when the block ends well: never half a file."""
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

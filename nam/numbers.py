@@ -1,0 +1,73 @@
+"""What a model reads where an image holds a number: digits one after the other, then the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nam.data.sequences import END, LONGEST, NONE, ended
+
+
+def read(forward: Sequence[np.ndarray] = (), backward: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """The most probable numbers, as labels `(n, targets)`: of each length the best digits, and then the best length.
+
+    Args:
+        forward: Logarithms of class probabilities, `(n, targets, classes)`, of each model that reads from the left.
+        backward: The same of those that read from the right. All are added up, digit by digit.
+    """
+    scores, numbers = [], []
+    for length in range(1, LONGEST + 1):
+        digits = sum(log_p[:, :length, :END] for log_p in forward)
+        digits = digits + sum(log_p[:, :length, :END][:, ::-1] for log_p in backward)
+        end = sum(log_p[:, length, END] for log_p in (*forward, *backward))
+        scores.append(digits.max(-1).sum(-1) + end)
+        numbers.append(np.pad(digits.argmax(-1), ((0, 0), (0, LONGEST - length))))
+    best = np.argmax(scores, axis=0)
+    return ended(np.stack(numbers)[best, np.arange(len(best))], best + 1)
+
+
+def right(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which numbers are right as a whole, `(n,)`."""
+    return (numbers == labels).all(-1)
+
+
+def digits_right(numbers: np.ndarray, labels: np.ndarray) -> float:
+    """The share of the digits that stand where they belong."""
+    digits = (labels >= 0) & (labels < END)
+    return float((numbers == labels)[digits].mean())
+
+
+def told(numbers: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """What an evaluation says of numbers that were read: whole ones, digits, and whole ones by their length."""
+    lengths, correct = (labels == END).argmax(-1), right(numbers, labels)
+    return {
+        "whole": float(correct.mean()),
+        "digits": digits_right(numbers, labels),
+        "by_length": {int(n): float(correct[lengths == n].mean()) for n in np.unique(lengths)},
+    }
+
+
+def confusion(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How often what is in a row's class was read as a column's, place by place; what was not read is the end."""
+    counts = np.zeros((END + 1, END + 1), int)
+    there = labels != NONE
+    np.add.at(counts, (labels[there], np.where(numbers == NONE, END, numbers)[there]), 1)
+    return counts
+
+
+def answers(probabilities: np.ndarray, targets: int) -> np.ndarray:
+    """Of the class probabilities after each look, `(…, looks, classes)`, those after the last look at each target."""
+    each = probabilities.shape[-2] // targets
+    return probabilities[..., each - 1 :: each, :]
+
+
+def text(labels, classes: Sequence[str]) -> str:
+    """A label, or those of a number, by the names of the classes."""
+    if np.ndim(labels) == 0:
+        return classes[labels]
+    return "".join(classes[label] for label in labels if 0 <= label < END)
+
+
+def log(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, finite ones."""
+    return np.log(np.maximum(probabilities, 1e-12))
