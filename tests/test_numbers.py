@@ -96,6 +96,7 @@ def test_a_model_reads_numbers_from_training_to_prediction(runs, model, tmp_path
     assert json.loads(capsys.readouterr().out)["class"].isdigit()
 
 
+@pytest.mark.slow
 def test_both_directions_are_evaluated_together(runs, finished, capsys):
     forward, backward = runs("ram"), runs("ram", "backward")
     evaluate.main([str(forward), str(backward)])

@@ -58,7 +58,7 @@ def test_a_run_leaves_its_folder(finished):
 def test_the_result_says_what_was_measured(finished):
     _, result = finished
     assert set(result) == {
-        "test", "validation", "epochs", "best_epoch", "seconds", "images_per_second", "parameters", "dataset",
+        "test", "validation", "epochs", "best_epoch", "seconds", "images_per_second", "parameters", "cost", "dataset",
     }  # fmt: skip
     for split in ("test", "validation"):
         assert set(result[split]) == {"deterministic", "sampled", "vote", "votes"} and result[split]["votes"] == 10

@@ -36,7 +36,7 @@ def load(dataset, data_dir=None, **values):
 def test_mnist_splits_by_seed(mnist_dir):
     splits = load("mnist", mnist_dir, task="original")
     assert [s.size for s in splits[:3]] == [53888, 6000, 10000] and len(splits.train.examples.labels) == 54000
-    assert splits.spec == (28, 28, 1, tuple("0123456789"))
+    assert splits.spec == (28, 28, 1, tuple("0123456789"), 1)
     again, other = (load("mnist", mnist_dir, task="original", seed=s) for s in (0, 1))
     np.testing.assert_array_equal(splits.validation.batch(0).images, again.validation.batch(0).images)
     assert not np.array_equal(splits.validation.batch(0).images, other.validation.batch(0).images)
@@ -114,7 +114,7 @@ def test_a_broken_npz_is_told(tmp_path):
 
 def test_a_folder_is_streamed_and_split_by_class(folder):
     splits = load(f"folder:{folder}", batch_size=4)
-    assert splits.spec == (21, 20, 3, ("cats", "dogs"))
+    assert splits.spec == (21, 20, 3, ("cats", "dogs"), 1)
     assert [len(s.examples.labels) for s in splits[:3]] == [26, 3, 3]
     paths = [set(s.examples.images.paths) for s in splits[:3]]
     assert len(set.union(*paths)) == 32

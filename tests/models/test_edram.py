@@ -66,15 +66,16 @@ def test_what_it_answers_does_not_depend_on_the_second_lstm(data):
 
 def test_the_loss_by_hand():
     # Two looks that give the right of two classes 1/4 and 1/2; the second is off by 0.1 in θ₁ and 0.2 in θ₂.
-    outputs = {"look_logits": np.log([[[1, 3], [2, 2]]]), "thetas": np.zeros((1, 2, 6))}
-    outputs["thetas"][0, 1, :2] = 0.1, 0.2
-    parts = losses.what_and_where(np.array([0]), np.zeros((1, 6)), outputs, 2.0, 3.0, (1, 0.5, 1, 0.5, 1, 1))
+    outputs = {"look_logits": np.log([[[1, 3], [2, 2]]]), "thetas": np.full((1, 2, 6), 0.5)}
+    outputs["thetas"][0, 1, :2] = 0.6, 0.7
+    target = np.full((1, 6), 0.5)
+    parts = losses.what_and_where(np.array([0]), target, outputs, 2.0, 3.0, (1, 0.5, 1, 0.5, 1, 1))
     assert float(parts["classification"][0]) == pytest.approx(2 * (np.log(4) + np.log(2)) / 2, rel=1e-5)
     assert float(parts["localisation"][0]) == pytest.approx(3 * (0.01 + 0.5 * 0.04) / 2, rel=1e-5)
     assert float(losses.what_and_where(np.array([0]), None, outputs, 1, 1, (1,) * 6)["localisation"][0]) == 0
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fits_with_boxes_and_without_and_learns_where_they_are(data, jit):
     images, targets = data
     model = compiled(jit, what_weight=0.01)

@@ -8,10 +8,11 @@ from nam import train
 from nam.config import OWNERS, Config, Execution
 from nam.data import Spec
 from nam.errors import UserError
-from nam.models import MODELS, Classifier, RecurrentAttention, SelfAttention, build, load
+from nam.models import MODELS, Classifier, SelfAttention, build, load
+from nam.models.classifier import WholeImage
 from tests.models.test_cost import operations
 
-WHOLE = [name for name, model in MODELS.items() if model is not RecurrentAttention]
+WHOLE = [name for name, model in MODELS.items() if issubclass(model, WholeImage)]
 SIDE = 16
 PARAMETERS = {"cnn": 21_840, "simple-cnn": 1_828_522, "keras-cnn": 1_199_882, "self-attention": 469_674, "fc": 269_322}
 
