@@ -34,6 +34,7 @@ OWNERS = {
     "hidden": ("ram", "fc", "edram"),
     "heads": ("self-attention",),
 }
+MIN_WINDOW = 14  # pixels of which edram's convolutions leave one
 MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
 DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")
 Task = Literal["original", "translated", "cluttered", "augmented", "belaid", "sequence"]
@@ -205,6 +206,12 @@ class Config(Values):
         elif 2 ** (self.scales - 1) > MAX_FACTOR:
             raise UserError(
                 f"more than 8 scales need --scale-factors of at most {MAX_FACTOR}. Received: scales={self.scales}"
+            )
+        if self.model == "edram" and (self.bandwidth < MIN_WINDOW or self.hidden % 32):
+            raise UserError(
+                f"edram reads windows of at least {MIN_WINDOW} pixels, and its hidden units are a multiple of 32: "
+                "start from --config edram or edram-small, or set --bandwidth 26 and --hidden 256. "
+                f"Received: bandwidth={self.bandwidth}, hidden={self.hidden}"
             )
         if self.advantage == "leave-one-out" and self.samples < 2 and self.policy == "learned":
             raise UserError(

@@ -9,6 +9,7 @@ from keras import ops
 from keras.layers import Conv2D, Dense, LSTMCell
 
 from nam import losses
+from nam.config import MIN_WINDOW
 from nam.layers import SpatialTransformer, StepNormalization
 from nam.models.classifier import Classifier, check_targets, scaled, weighted_mean
 from nam.models.cost import Cost
@@ -74,9 +75,9 @@ class EDRAM(Classifier):
         theta_weights: Sequence[float] = (1.0, 0.5, 1.0, 0.5, 1.0, 1.0),
         **kwargs,
     ):
-        if glimpses < 1 or hidden < 32 or hidden % 32 or bandwidth < 14:
+        if glimpses < 1 or hidden < 32 or hidden % 32 or bandwidth < MIN_WINDOW:
             raise ValueError(
-                "glimpses must be at least 1, hidden a multiple of 32, bandwidth at least 14. "
+                f"glimpses must be at least 1, hidden a multiple of 32, bandwidth at least {MIN_WINDOW}. "
                 f"Received: glimpses={glimpses}, hidden={hidden}, bandwidth={bandwidth}"
             )
         check_targets(targets, glimpses)

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from nam import losses
+from nam.config import Config, load_config
 from nam.data.pipeline import framing
+from nam.errors import UserError
 from nam.models import EDRAM, load
 from nam.models.edram import _means, _shrunk
 from tests.models.test_cost import operations
@@ -151,3 +153,13 @@ def test_the_coarse_view_holds_means(rng):
 def test_refuses_values_out_of_their_limits(arguments):
     with pytest.raises(ValueError, match="Received"):
         EDRAM(**arguments)
+
+
+def test_the_command_is_told_what_the_model_needs():
+    with pytest.raises(UserError, match="edram reads windows of at least 14 pixels.*--config edram"):
+        Config(model="edram")
+    with pytest.raises(UserError, match="Received: bandwidth=26, hidden=100"):
+        Config(model="edram", bandwidth=26, hidden=100)
+    for name in ("edram", "edram-small", "sequence", "svhn"):
+        config = load_config(name)
+        assert config.model == "edram" and config.resolved(config.dataset or "mnist").canvas in (54, 100)
