@@ -34,6 +34,7 @@ OWNERS = {
     "hidden": ("ram", "fc", "edram"),
     "heads": ("self-attention",),
 }
+VOTES = 10  # sampled gazes of a vote, as in the published study
 MIN_WINDOW = 14  # pixels of which edram's convolutions leave one
 MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a signed 32-bit integer
 DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")

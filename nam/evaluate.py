@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from nam import command, scorecard, transfer
-from nam.config import Execution, Task, Values
+from nam.config import VOTES, Execution, Task, Values
 from nam.errors import UserError
 from nam.scorecard import table, warnings
 
@@ -17,8 +16,6 @@ DESCRIPTION = (
     "where it looks, and what a look costs. Prints a table and leaves evaluation.json in the run's folder. With a "
     "task, canvases, distractors or digit sizes: its accuracy on such images instead, in transfer.json."
 )
-VOTES = 10  # sampled gazes of a vote, as in the published study
-CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
 
 
 class Options(Values):
@@ -47,252 +44,18 @@ class Options(Values):
     data_dir: str | None = Execution.model_fields["data_dir"]
 
 
-def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: float | None = None) -> dict[str, Any]:
-    """Everything that can be told of a model on one split.
-
-    Args:
-        model: A `Classifier`. What follows is about gazes, and counts for a `RecurrentAttention` only.
-        data: The split, `nam.data.pipeline.Batches`.
-        votes: Sampled gazes per image, M.
-        seeds: How often they are sampled anew.
-        exit_confidence: Measured beside `CONFIDENCES`, see `gaze.looks_taken`.
-
-    Returns:
-        What `evaluation.json` holds: see the sections of `scorecard.table`. An interval is half the width of Student's
-        95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
-        `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
-    """
-    from nam.attention import Reader
-    from nam.data.pipeline import Batch
-    from nam.models import RecurrentAttention
-
-    batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
-    seen = Batch(None, *(np.concatenate(parts) for parts in list(zip(*batches, strict=True))[1:]))
-    if seen.labels.ndim == 2:
-        return _of_numbers(model, data, seen, votes)
-    if isinstance(model, RecurrentAttention):
-        found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
-    else:
-        read = Reader(model).read(data)
-        found, probabilities = {} if read.looks is None else _of_windows(read, seen, data), read.probabilities
-    images = data.batch(0).images
-    answers, classes = probabilities.argmax(-1), probabilities.shape[-1]
-    accuracy, interval = _over_images(answers == seen.labels, seen.examples)
-    confusion = np.zeros((classes, classes), int)
-    np.add.at(confusion, (seen.labels, answers), 1)
-    return {
-        "images": data.size,
-        **found,
-        "accuracy": {"deterministic": accuracy, "images_interval": interval, **found.get("accuracy", {})},
-        "confusion": confusion.tolist(),  # rows: what it is; columns: what the deterministic gaze reads
-        "cost": _cost(model, images),
-    }
-
-
-def _cost(model, images) -> dict[str, float]:
-    from nam.models.cost import milliseconds
-
-    return {
-        **model.cost(*images.shape[1:3])._asdict(),
-        **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 256)},
-    }
-
-
-def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
-    """What is told of a model that reads numbers; `seen` is the whole split as one `Batch` without its images."""
-    from nam import numbers
-    from nam.accuracy import Evaluator
-    from nam.attention import Reader, overlap
-    from nam.data.pipeline import framing
-    from nam.models import EDRAM
-
-    found, images = {}, data.batch(0).images
-    if isinstance(model, EDRAM):
-        read = Reader(model).read(data)
-        probabilities = read.probabilities
-        targets = framing(seen.boxes, *images.shape[1:3]).repeat(model.glimpses // model.targets, axis=1)
-        there = targets[..., 0] > 0
-        common = np.where(there, overlap(read.thetas, targets), 0).sum(0) / np.maximum(there.sum(0), 1)
-        found["windows"] = {"overlap": common.tolist()}
-    else:
-        probabilities = Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
-    answers = numbers.read([numbers.log(probabilities)])
-    accuracy, interval = _over_images(numbers.right(answers, seen.labels), seen.examples)
-    return {
-        "images": data.size,
-        "accuracy": {"deterministic": accuracy, "images_interval": interval},
-        "numbers": numbers.told(answers, seen.labels),
-        **found,
-        "confusion": numbers.confusion(answers, seen.labels).tolist(),
-        "cost": _cost(model, images),
-    }
-
-
-def _together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str, Any]:
-    """What runs of task `sequence` read, each alone and all together, whatever their directions."""
-    from nam import data, models, numbers
-    from nam.accuracy import Evaluator
-    from nam.data import sequences
-    from nam.runs import MODEL, Run
-
-    configs = [Run.open(path).config() for path in runs]
-    same = ("task", "dataset", "canvas", "noise", "seed")
-    if configs[0].task != "sequence" or len({tuple(getattr(c, name) for name in same) for c in configs}) > 1:
-        raise UserError(
-            "only runs of task sequence are evaluated together, of one dataset and seed: name such, as one of "
-            "--reading forward and one of --reading backward."
-        )
-    found, heard = [], {"forward": [], "backward": []}  # all compared from left to right
-    for path, config in zip(runs, configs, strict=True):
-        model, images = models.load(path / MODEL), getattr(data.load(config, data_dir), split)
-        log_p = numbers.log(Evaluator(model, 1, model.faster_with_xla).probabilities(images)["deterministic"])
-        heard[config.reading].append(log_p)
-        labels = images.all_labels()
-        if config.reading == "backward":
-            labels, _ = sequences.backward(labels, np.zeros((*labels.shape, 4)))
-        alone = numbers.told(numbers.read(**{config.reading: [log_p]}), labels)
-        found.append({"run": path.name, "reading": config.reading, **alone})
-    both = numbers.told(numbers.read(**heard), labels)
-    return {"split": split, "runs": found, "together": both}
-
-
-def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float | None):
-    """What is told of a `RecurrentAttention` only, and the class probabilities of its deterministic gaze.
-
-    `seen` is the whole split as one `Batch` without its images.
-    """
-    from nam import health
-    from nam.accuracy import SEED
-    from nam.gaze import Watcher, looks_taken
-
-    looks, n = model.glimpses, data.size
-    _, labels, boxes, examples = seen
-    height, width = data.batch(0).images.shape[1:3]
-    size, window = np.array([width, height]), model.sensor.window
-    watcher = Watcher(model, 2 * looks, votes)
-
-    def right(probabilities):
-        return probabilities.argmax(-1) == labels.reshape(-1, *[1] * (probabilities.ndim - 2))
-
-    rng = np.random.default_rng(SEED)
-    found = []  # of each seed
-    for seed in range(seeds):
-        sampled = watcher.sample(data, SEED + 1000 * seed)  # far apart: generators take neighbours
-        own = sampled.locations[:, 0, :looks]
-        order = rng.permutation(n)
-        others = np.empty_like(own)
-        others[order] = own[np.roll(order, 1)]  # no image gets its own
-        anywhere = rng.uniform(-1, 1, own.shape)
-        correct = right(sampled.probabilities)  # (n, votes, looks)
-        found.append(
-            {
-                "looks": correct.mean((0, 1)),
-                "vote_looks": right(sampled.probabilities.mean(1)).mean(0),
-                "vote_curve": right(sampled.probabilities[:, :, looks - 1].cumsum(1)).mean(0),
-                "own": correct[:, 0, looks - 1],
-                "shuffled": right(watcher.follow(data, others))[:, -1],
-                "random": right(watcher.follow(data, anywhere))[:, -1],
-            }
-        )
-        if not seed:
-            parts = (part[:, :, :looks] for part in (sampled.locations, sampled.means))
-            sampled_health = health.of_gaze(*parts, boxes, size, window)
-    seen = {name: np.array([seed[name] for seed in found]) for name in found[0]}
-    sampled_accuracy, sampled_interval = _over_seeds(seen["looks"][:, looks - 1])
-    vote, vote_interval = _over_seeds(seen["vote_curve"][:, -1])
-    worth, worth_interval = _over_images((seen["own"].astype(float) - seen["shuffled"]).mean(0), examples)
-
-    deterministic = watcher.watch(data)
-    correct = right(deterministic.probabilities)  # (n, looks)
-    parts = (part[:, None, :looks] for part in (deterministic.locations, deterministic.means))
-    target = np.tile(((boxes[:, :2] + boxes[:, 2:] / 2) / size * 2 - 1)[:, None], (1, looks, 1))
-    exits = []
-    for confidence in sorted({*CONFIDENCES, exit_confidence or 1.0}):
-        taken = looks_taken(deterministic.probabilities[:, :looks], confidence)
-        accuracy = correct[np.arange(n), taken - 1].mean()
-        exits.append({"confidence": confidence, "looks": float(taken.mean()), "accuracy": float(accuracy)})
-    told = {
-        "policy": model.config["policy"],
-        "votes": votes,
-        "seeds": seeds,
-        "accuracy": {
-            "sampled": sampled_accuracy,
-            "sampled_interval": sampled_interval,
-            "vote": vote,
-            "vote_interval": vote_interval,
-        },
-        "vote_curve": seen["vote_curve"].mean(0).tolist(),
-        "looks": {
-            "trained": looks,
-            "deterministic": correct.mean(0).tolist(),
-            "sampled": seen["looks"].mean(0).tolist(),
-            "vote": seen["vote_looks"].mean(0).tolist(),
-        },
-        "exit_confidence": exit_confidence,
-        "early_exit": exits,
-        "loss_steps": model.objective["loss_steps"],
-        "worth": {
-            "own": float(seen["own"].mean()),
-            "shuffled": float(seen["shuffled"].mean()),
-            "difference": worth,
-            "interval": worth_interval,
-            "random": float(seen["random"].mean()),
-            "center": float(right(watcher.follow(data, np.zeros_like(target)))[:, -1].mean()),
-            "oracle": float(right(watcher.follow(data, target))[:, -1].mean()),
-        },
-        "gaze": {"deterministic": health.of_gaze(*parts, boxes, size, window), "sampled": sampled_health},
-    }
-    return told, deterministic.probabilities[:, looks - 1]
-
-
-def _of_windows(read, seen, data) -> dict[str, Any]:
-    """What is told of a model that looks through windows, look by look."""
-    from nam.attention import overlap
-    from nam.data.pipeline import framing
-
-    targets = framing(seen.boxes, *data.batch(0).images.shape[1:3])[:, None]
-    so_far = read.looks.cumsum(1)  # the mean of the looks so far says the same
-    labels = seen.labels[:, None]
-    return {
-        "windows": {
-            "alone": (read.looks.argmax(-1) == labels).mean(0).tolist(),
-            "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
-            "overlap": overlap(read.thetas, targets).mean(0).tolist(),
-        }
-    }
-
-
-def _over_seeds(values) -> tuple[float, float | None]:
-    """The mean, and half the width of Student's 95 % interval, `None` for one value."""
-    from scipy import stats
-
-    n = len(values)
-    return float(values.mean()), float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
-
-
-def _over_images(values, examples) -> tuple[float, float]:
-    """The mean of a value per image, and half the width of its 95 % interval; images of one example vary together."""
-    from scipy import stats
-
-    mean = values.mean()
-    of_examples = np.bincount(np.unique(examples, return_inverse=True)[1], values - mean)
-    n = len(of_examples)
-    error = (n / max(n - 1, 1) * (of_examples**2).sum()) ** 0.5 / len(values)
-    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error)
-
-
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.evaluate", DESCRIPTION)
     with command.quiet():
         from tensorboardX import SummaryWriter
 
-        from nam import data, events, machine, models, pictures, plots
+        from nam import data, evaluation, events, machine, models, pictures, plots
         from nam.runs import MODEL, Run
 
     machine.keep_memory()
     run = Run.open(Path(options.runs[0]))
     if len(options.runs) > 1:
-        found = _together([Path(name) for name in options.runs], options.split, options.data_dir)
+        found = evaluation.together([Path(name) for name in options.runs], options.split, options.data_dir)
         print(scorecard.together(found))
         run.write("together.json", found)
         return
@@ -310,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     split, classes = getattr(splits, options.split), splits.spec.classes
     found = {
         "split": options.split,
-        **evaluate(model, split, options.votes, options.seeds, options.exit_confidence),
+        **evaluation.evaluate(model, split, options.votes, options.seeds, options.exit_confidence),
     }
     text, told = table(found, classes), [f"**Warning:** {sentence}" for sentence in warnings(found)]
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Any
 
 from nam import command
-from nam.config import FOLDER, Config, Execution
+from nam.config import FOLDER, VOTES, Config, Execution
 from nam.errors import UserError
-from nam.evaluate import VOTES
 from nam.scorecard import line
 from nam.signals import Signals, Stopped
 

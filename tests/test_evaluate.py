@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import data, evaluate, models, scorecard, train
+from nam import data, evaluate, evaluation, models, scorecard, train
 from nam.config import Config, Execution
 from nam.errors import UserError
 from nam.runs import MODEL
@@ -69,7 +69,7 @@ def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
     run(tmp_path, policy="frozen", execution={"no_test": True})
     folder = tmp_path / "runs" / "run"
     config = Config(**json.loads((folder / "config.json").read_text()))
-    found = evaluate.evaluate(models.load(folder / MODEL), data.load(config).test, votes=2, seeds=3)
+    found = evaluation.evaluate(models.load(folder / MODEL), data.load(config).test, votes=2, seeds=3)
     worth = found["worth"]
     assert abs(worth["difference"]) <= 1.5 * worth["interval"] < 0.03
     assert worth["own"] > 0.15  # it has learned to read, though not where to look
@@ -91,19 +91,21 @@ def test_where_only_the_digit_tells_the_oracle_beats_the_learned_gaze_and_that_a
     )  # fmt: skip
     train.train(config, Execution(logs=str(tmp_path), name="toy", no_test=True))
     model = models.load(tmp_path / "runs" / "toy" / MODEL)
-    worth = evaluate.evaluate(model, data.load(config.resolved("digits")).test, votes=1, seeds=2)["worth"]
+    worth = evaluation.evaluate(model, data.load(config.resolved("digits")).test, votes=1, seeds=2)["worth"]
     assert worth["oracle"] > worth["own"] + 0.05 > worth["random"] + 0.15
     assert worth["difference"] > 3 * worth["interval"]
 
 
 def test_intervals_by_hand():
     # Student's t for one degree of freedom is 12.706; the standard error of two values is half their distance.
-    assert evaluate._over_seeds(np.array([0.5, 0.7])) == pytest.approx((0.6, 12.706 * 0.1), rel=1e-4)
-    assert evaluate._over_seeds(np.array([0.5])) == (0.5, None)
-    assert evaluate._over_images(np.array([0.5, 0.7]), np.array([3, 8])) == pytest.approx((0.6, 12.706 * 0.1), rel=1e-4)
+    assert evaluation.over_seeds(np.array([0.5, 0.7])) == pytest.approx((0.6, 12.706 * 0.1), rel=1e-4)
+    assert evaluation.over_seeds(np.array([0.5])) == (0.5, None)
+    assert evaluation.over_images(np.array([0.5, 0.7]), np.array([3, 8])) == pytest.approx(
+        (0.6, 12.706 * 0.1), rel=1e-4
+    )
     # Ten draws of each of two digits that are always read alike tell no more than the two.
     values, examples = np.repeat([0.0, 1.0], 10), np.repeat([0, 1], 10)
-    assert evaluate._over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
+    assert evaluation.over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
 
 
 def test_one_seed_has_no_interval(folder, capsys):

@@ -26,6 +26,7 @@ ORDER = [
     "gaze",
     "attention",
     "health",
+    "evaluation",
     "pictures",
     "scorecard",
     "predict",
