@@ -38,8 +38,9 @@ class Classifier(keras.Model):
     @property
     def faster_with_xla(self) -> bool:
         """Whether XLA makes it faster here, as it does dense networks, but not TensorFlow's convolutions on a CPU."""
-        backend, gpus = keras.backend.backend(), keras.distribution.list_devices("gpu")
-        return not self.convolves or backend != "tensorflow" or bool(gpus)
+        if not self.convolves or keras.backend.backend() != "tensorflow":
+            return True
+        return bool(keras.distribution.list_devices("gpu"))
 
     @property
     def seed_generators(self) -> list[keras.random.SeedGenerator]:

@@ -109,6 +109,8 @@ def test_save_and_load_keep_the_answers(name, data, tmp_path):
 
 
 def test_learns_in_float16(name, data):
+    if name == "self-attention" and JIT:
+        pytest.skip("JAX has no float16 attention on a processor")
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = compiled(name)
