@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from nam import numbers
+from nam.data.boxes import overlap_by_look
 from nam.data.pipeline import Batches
 
 SEED = 20190621  # of the gazes drawn in evaluation: the same for every model and epoch
@@ -25,6 +26,7 @@ class Accuracies(NamedTuple):
     vote: float | None = None  # class probabilities averaged over `votes` sampled gazes
     votes: int | None = None
     digits: float | None = None  # of numbers: digits where they belong, by the deterministic gaze
+    overlap: float | None = None  # of windows with their targets (IoU), mean over all looks
 
     def shares(self) -> dict[str, float]:
         """The accuracies that there are, and the number of votes, as `result.json` holds them."""
@@ -32,7 +34,10 @@ class Accuracies(NamedTuple):
 
 
 class _Both(keras.Model):
-    """Class probabilities of the deterministic gaze and of `votes` sampled ones, in one pass over the images."""
+    """Class probabilities of the deterministic gaze and of `votes` sampled ones, in one pass over the images.
+
+    Of a model that looks through windows also their transformations.
+    """
 
     def __init__(self, model, votes: int):
         super().__init__(autocast=False, name="evaluator")
@@ -40,7 +45,10 @@ class _Both(keras.Model):
         self.votes = votes
 
     def call(self, images):
-        found = {"deterministic": ops.softmax(self.model(images, training=False)["logits"])}
+        outputs = self.model(images, training=False)
+        found = {"deterministic": ops.softmax(outputs["logits"])}
+        if "thetas" in outputs:
+            found["thetas"] = outputs["thetas"]
         if self.model.samples_gazes:
             found["sampled"] = ops.softmax(self.model(images, samples=self.votes)["logits"])
         return found
@@ -68,6 +76,12 @@ class Whole(keras.utils.PyDataset):
         return (tuple(filled),) if more else tuple(filled)
 
 
+def record(recorder: keras.Model, batches: Batches, more: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """What a compiled model that returns a dict says of all images of `batches`; see `Whole`."""
+    found = recorder.predict(Whole(batches, more), verbose=0)
+    return {name: part[: batches.size] for name, part in found.items()}
+
+
 class Evaluator:
     """Measures a model's accuracies; compiled once, for use after every epoch.
 
@@ -84,34 +98,37 @@ class Evaluator:
         self._both.compile(jit_compile=jit)
 
     def probabilities(self, batches: Batches) -> dict[str, np.ndarray]:
-        """Of the classes: `deterministic (n, classes)`, and `sampled (n, votes, classes)` if the model samples."""
+        """Of the classes: `deterministic (n, classes)`, and `sampled (n, votes, classes)` if the model samples.
+
+        Beside them the `thetas (n, looks, 6)` of a model that looks through windows.
+        """
         with draws_from(self.model, SEED):
-            found = self._both.predict(Whole(batches), verbose=0)
-        return {gaze: answers[: batches.size] for gaze, answers in found.items()}
+            return record(self._both, batches)
 
     def __call__(self, batches: Batches) -> Accuracies:
-        labels, answers = batches.all_labels(), self.probabilities(batches)
-        answer = answers["deterministic"]
-        right = np.take_along_axis(numbers.log(answer), np.maximum(labels, 0)[..., None], -1)[..., 0] * (labels >= 0)
-        found = Accuracies(
-            deterministic=float(np.mean(_right(answer, labels))), loss=float(-np.sum(right) / len(labels))
-        )
+        labels, found = batches.all_labels(), self.probabilities(batches)
+
+        def share(answers) -> float:  # of the images that are read right
+            return float((answers == labels).reshape(len(labels), -1).all(-1).mean())
+
+        log_p, answers = numbers.log(found["deterministic"]), read(found["deterministic"])
+        of_labels = np.take_along_axis(log_p, np.maximum(labels, 0)[..., None], -1)[..., 0] * (labels >= 0)
+        told = Accuracies(deterministic=share(answers), loss=float(-of_labels.sum() / len(labels)))
         if labels.ndim == 2:
-            found = found._replace(digits=numbers.digits_right(numbers.read([numbers.log(answer)]), labels))
-        if "sampled" not in answers:
-            return found
-        return found._replace(
-            sampled=float(np.mean([_right(copy, labels) for copy in answers["sampled"].swapaxes(0, 1)])),
-            vote=float(np.mean(_right(answers["sampled"].mean(axis=1), labels))),
-            votes=self.votes,
-        )
+            told = told._replace(digits=numbers.digits_right(answers, labels))
+        if "thetas" in found:
+            boxes, (height, width) = batches.all_but_images().boxes, batches.batch(0).images.shape[1:3]
+            told = told._replace(overlap=float(overlap_by_look(found["thetas"], boxes, height, width).mean()))
+        if "sampled" in found:
+            each = [share(read(copy)) for copy in found["sampled"].swapaxes(0, 1)]
+            vote = share(read(found["sampled"].mean(axis=1)))
+            told = told._replace(sampled=float(np.mean(each)), vote=vote, votes=self.votes)
+        return told
 
 
-def _right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which images are read right, `(n,)`."""
-    if labels.ndim == 2:
-        return numbers.right(numbers.read([numbers.log(probabilities)]), labels)
-    return probabilities.argmax(-1) == labels
+def read(probabilities: np.ndarray) -> np.ndarray:
+    """The answers to class probabilities: `(n,)` to `(n, classes)`; numbers `(n, targets)` to those of their places."""
+    return numbers.read([numbers.log(probabilities)]) if probabilities.ndim == 3 else probabilities.argmax(-1)
 
 
 @contextlib.contextmanager

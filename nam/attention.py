@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nam.accuracy import Whole
+from nam.accuracy import record
 from nam.data.pipeline import Batches
 from nam.models import SelfAttention
 
@@ -43,8 +43,7 @@ class Reader:
         """What is read in all images of a split, many at once; without maps, which would not fit."""
         every = _Reading(self.model, maps=False)
         every.compile(jit_compile=self.model.faster_with_xla)
-        found = every.predict(Whole(batches), verbose=0)
-        return Read(**{name: part[: batches.size] for name, part in found.items()})
+        return Read(**record(every, batches))
 
 
 class _Reading(keras.Model):
@@ -62,20 +61,3 @@ class _Reading(keras.Model):
         if "thetas" in outputs:
             found |= {"looks": ops.softmax(outputs["look_logits"]), "thetas": outputs["thetas"]}
         return found
-
-
-def overlap(thetas: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union `(…)` of the upright rectangles around windows and of those that frame targets.
-
-    Both are transformations `(…, 6)`, as `nam.data.pipeline.framing` makes of boxes.
-    """
-
-    def rectangle(theta):
-        a, b, x, c, d, y = np.moveaxis(theta, -1, 0)
-        half = np.stack([np.abs(a) + np.abs(b), np.abs(c) + np.abs(d)], axis=-1)
-        center = np.stack([x, y], axis=-1)
-        return center - half, center + half
-
-    (low, high), (lowest, highest) = rectangle(thetas), rectangle(boxes)
-    common = np.maximum(np.minimum(high, highest) - np.maximum(low, lowest), 0).prod(-1)
-    return common / np.maximum((high - low).prod(-1) + (highest - lowest).prod(-1) - common, 1e-12)

@@ -1,5 +1,6 @@
 """What happens around the epochs of a run: validation, events, the best model, resuming."""
 
+import contextlib
 import json
 import math
 import threading
@@ -10,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from nam import health, pictures, plots
+from nam import health, plots
 from nam.accuracy import Evaluator
 from nam.data.pipeline import Batch, Batches
 from nam.errors import UserError
 from nam.events import Events
 from nam.files import replacing
-from nam.gaze import Viewer
 from nam.models import RecurrentAttention
+from nam.pictures import View, view
 from nam.runs import MODEL, Run
 from nam.signals import Signals
 
@@ -56,16 +57,25 @@ class Epochs(keras.callbacks.Callback):
         train: Training data.
         validation: Validation data.
         rate: Learning rate of an epoch, asked for when it begins.
+        std: Standard deviation of the policy in an epoch, alike; `None`: it is not ours to change.
         evaluator: Of the model in training.
     """
 
     async_safe = True  # see `Ahead`
 
-    def __init__(self, train: Batches, validation: Batches, rate: Callable[[int], float], evaluator: Evaluator):
+    def __init__(
+        self,
+        train: Batches,
+        validation: Batches,
+        rate: Callable[[int], float],
+        std: Callable[[int], float] | None,
+        evaluator: Evaluator,
+    ):
         super().__init__()
         self.train = train
         self.validation = validation
         self.rate = rate
+        self.std = std
         self.evaluator = evaluator
 
     def on_train_begin(self, logs=None):
@@ -76,6 +86,8 @@ class Epochs(keras.callbacks.Callback):
         self.train.epoch = epoch
         self.learning_rate = self.rate(epoch)
         self.model.optimizer.learning_rate = self.learning_rate
+        if self.std:
+            self.model.location_network.set_std(self.std(epoch))
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -84,7 +96,8 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs["learning_rate"] = self.learning_rate
         logs["images_per_second"] = self.train.size / (time.perf_counter() - self.start)
-        found = self.evaluator(self.validation)
+        with averaged(self.model):
+            found = self.evaluator(self.validation)
         # Of all that happens in an epoch; what comes after validation counts for the next.
         logs["seconds"], self.told = time.perf_counter() - self.told, time.perf_counter()
         self._check(found.loss)  # only here the weights of the epoch's last step are seen
@@ -94,6 +107,8 @@ class Epochs(keras.callbacks.Callback):
             logs["val_vote_accuracy"] = found.vote
         if found.digits is not None:
             logs["val_digits_accuracy"] = found.digits
+        if found.overlap is not None:
+            logs["val_overlap"] = found.overlap
         logs["val_loss"] = found.loss
 
     def _check(self, loss):
@@ -105,9 +120,9 @@ class Epochs(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """Writes each epoch's numbers to the event files; of a `RecurrentAttention` its health, and now and then its gaze.
+    """Writes each epoch's numbers to the event files, and now and then what is looked at; of a gaze also its health.
 
-    Tells if the location network gets no gradient although it should learn.
+    Tells if a location network gets no gradient although it should learn.
     """
 
     def __init__(self, events: Events, validation: Batches, epochs: int, classes: Sequence[str], pictures: bool = True):
@@ -119,7 +134,7 @@ class Record(keras.callbacks.Callback):
         self.epochs = epochs
         # The same in every epoch, so that its health can be compared.
         self.batch = Batch(*(part[:PROBED] for part in validation.batch(0)))
-        self.viewer: Viewer | None = None
+        self.view: View | None = None
         self.warned = False
 
     def on_epoch_end(self, epoch, logs=None):
@@ -127,15 +142,15 @@ class Record(keras.callbacks.Callback):
         validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
         self.events.scalars("train", train, epoch)
         self.events.scalars("validation", validation, epoch)
+        if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
+            self.view = self.view or view(self.model, self.classes)
+            for name, figure in self.view.of_batch(self.batch).items():
+                self.events.image("validation", name, plots.pixels(figure), epoch)
         if isinstance(self.model, RecurrentAttention):
-            self._gaze(epoch)
+            self._tell_health(epoch)
         self.events.flush()
 
-    def _gaze(self, epoch: int) -> None:
-        if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
-            self.viewer = self.viewer or Viewer(self.model)
-            figure = pictures.gaze(self.viewer, self.batch, self.classes)
-            self.events.image("validation", "gaze", plots.pixels(figure), epoch)
+    def _tell_health(self, epoch: int) -> None:
         found = health.of_training(self.model, self.batch)
         self.events.scalars("validation", found, epoch)
         if not self.warned and health.never_learns(self.model, found):
@@ -217,9 +232,26 @@ class Resume(keras.callbacks.Callback):
         if self._copy is None:
             self._copy = type(self.model).from_config(self.model.get_config())
             self._copy.build(self.images_shape)
-        self._copy.set_weights(self.model.get_weights())
+        with averaged(self.model):
+            self._copy.set_weights(self.model.get_weights())
         with replacing(self.run.path / MODEL) as temporary:
             self._copy.save(temporary)
+
+
+@contextlib.contextmanager
+def averaged(model: keras.Model):
+    """Gives the model the averages that its optimizer keeps of its weights, if it does, until the block ends."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # in float16 it is wrapped
+    if not optimizer.use_ema:
+        yield
+        return
+    last = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, last, strict=True):
+            variable.assign(value)
 
 
 class Obey(keras.callbacks.Callback):

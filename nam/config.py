@@ -24,7 +24,7 @@ CLUTTER = {
 # The fields that only some models have; another model has them at their defaults.
 _GAZE = (
     "glimpses scales scale_factors bandwidth padding retina std policy core samples advantage reward loss_steps "
-    "first_location reinforce_weight baseline_weight initializer"
+    "first_location policy_gradient exploration std_end reinforce_weight baseline_weight initializer"
 )
 _TRANSFORMER = "first_transformation what_weight where_weight theta_weights"
 OWNERS = {
@@ -117,6 +117,10 @@ class Config(Values):
     std: float = Field(
         0.22, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
     )
+    exploration: Literal["fixed", "annealed", "learned"] = Field(
+        "fixed", description="what training makes of std: nothing, down to std_end along a line, learned like the means"
+    )
+    std_end: float = Field(0.05, gt=0, le=10, description="std of the last epoch where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(
         "learned",
         description="where to look: learned by REINFORCE, an untrained network (frozen), anywhere (random), the centre",
@@ -138,13 +142,17 @@ class Config(Values):
         "leave-one-out",
         description="what a reward is compared with: a learned baseline, or the mean of the other copies",
     )
-    reward: Literal["correct", "probability"] = Field(
-        "probability", description="reward of a gaze: 1 for a right answer, or the probability given to the right class"
+    reward: Literal["correct", "probability", "log-likelihood"] = Field(
+        "probability",
+        description="reward of a gaze: 1 for a right answer, the probability given to the right class, its logarithm",
     )
     loss_steps: Literal["last", "all"] = Field(
         "last", description="looks whose answer is trained: the last, or all, so that a gaze may end early"
     )
     first_location: Literal["random", "center"] = Field("random", description="where the first look goes in training")
+    policy_gradient: Literal["flowing", "stopped"] = Field(
+        "flowing", description="whether REINFORCE trains all that led to a location, or the location network only"
+    )
     reinforce_weight: float = Field(1.0, ge=0, le=1000, description="weight of the REINFORCE part of the loss")
     baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")
     initializer: Literal["glorot", "small"] = Field(
@@ -166,6 +174,7 @@ class Config(Values):
         description="learning rate: times decay every epoch, half a cosine over all epochs, unchanged, or times decay "
         "once validation has not got better for `plateau` epochs",
     )
+    warmup: int = Field(0, ge=0, le=1000, description="first epochs whose learning rate rises to the schedule's")
     decay: float = Field(0.97, gt=0, le=1, description="factor of the exponential and the plateau schedule")
     plateau: int = Field(
         1, ge=1, le=1000, description="epochs without a better validation accuracy that make a plateau"
@@ -174,6 +183,17 @@ class Config(Values):
         None, ge=1, le=100_000, description="epochs without a better validation accuracy that end training. None: never"
     )
     clip_norm: float | None = Field(5.0, gt=0, description="the gradient is scaled down to this norm. None: never")
+    averaging: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="momentum of the average of the weights that is validated and kept in place of the last. None: "
+        "no average",
+    )
+    curriculum: Literal["clutter", "canvas"] | None = Field(
+        None, description="what grows to the task's size over the first epochs of training. None: nothing"
+    )
+    curriculum_epochs: int = Field(5, ge=1, le=100_000, description="epochs before a curriculum has its full size")
     batch_size: int = Field(128, ge=1, le=65536, description="images per training step")
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the training images (see dataset for digits)")
     seed: int = Field(
@@ -208,6 +228,10 @@ class Config(Values):
             raise UserError(
                 f"more than 8 scales need --scale-factors of at most {MAX_FACTOR}. Received: scales={self.scales}"
             )
+        if self.curriculum == "clutter" and self.task not in (None, *CLUTTER):
+            raise UserError(f"task '{self.task}' has no distractors to grow: leave --curriculum out, or take canvas.")
+        if self.curriculum and self.task in ("original", "sequence", "belaid"):
+            raise UserError(f"the images of task '{self.task}' do not grow: leave --curriculum out.")
         if self.model == "edram" and (self.bandwidth < MIN_WINDOW or self.hidden % 32):
             raise UserError(
                 f"edram reads windows of at least {MIN_WINDOW} pixels, and its hidden units are a multiple of 32: "

@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
     figures = {}
     if options.plots:
-        figures = pictures.of_split(model, split, classes)
+        figures = pictures.view(model, classes).of_split(split)
         if "looks" in found:
             figures["accuracy"] = plots.accuracy(found)
         if "windows" in found:

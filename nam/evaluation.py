@@ -9,10 +9,10 @@ from scipy import stats
 
 from nam import health, models, numbers
 from nam.accuracy import SEED, Evaluator
-from nam.attention import Reader, overlap
+from nam.attention import Reader
 from nam.config import VOTES
 from nam.data import load, sequences
-from nam.data.pipeline import Batch, framing
+from nam.data.boxes import overlap_by_look
 from nam.errors import UserError
 from nam.gaze import Watcher, looks_taken
 from nam.models import EDRAM, RecurrentAttention
@@ -37,8 +37,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
         95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
         `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
     """
-    batches = [data.batch(i)._replace(images=None) for i in range(len(data))]
-    seen = Batch(None, *(np.concatenate(parts) for parts in list(zip(*batches, strict=True))[1:]))
+    seen = data.all_but_images()
     if seen.labels.ndim == 2:
         return _of_numbers(model, data, seen, votes)
     if isinstance(model, RecurrentAttention):
@@ -73,14 +72,11 @@ def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
     if isinstance(model, EDRAM):
         read = Reader(model).read(data)
         probabilities = read.probabilities
-        targets = framing(seen.boxes, *images.shape[1:3]).repeat(model.glimpses // model.targets, axis=1)
-        there = targets[..., 0] > 0
-        common = np.where(there, overlap(read.thetas, targets), 0).sum(0) / np.maximum(there.sum(0), 1)
-        found["windows"] = {"overlap": common.tolist()}
+        found["windows"] = {"overlap": overlap_by_look(read.thetas, seen.boxes, *images.shape[1:3]).tolist()}
     else:
         probabilities = Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
     answers = numbers.read([numbers.log(probabilities)])
-    accuracy, interval = over_images(numbers.right(answers, seen.labels), seen.examples)
+    accuracy, interval = over_images((answers == seen.labels).all(-1), seen.examples)
     return {
         "images": data.size,
         "accuracy": {"deterministic": accuracy, "images_interval": interval},
@@ -107,7 +103,7 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
         heard[config.reading].append(log_p)
         labels = images.all_labels()
         if config.reading == "backward":
-            labels, _ = sequences.backward(labels, np.zeros((*labels.shape, 4)))
+            labels = sequences.backward(labels, labels)
         alone = numbers.told(numbers.read(**{config.reading: [log_p]}), labels)
         found.append({"run": path.name, "reading": config.reading, **alone})
     both = numbers.told(numbers.read(**heard), labels)
@@ -201,14 +197,13 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
 
 def _of_windows(read, seen, data) -> dict[str, Any]:
     """What is told of a model that looks through windows, look by look."""
-    targets = framing(seen.boxes, *data.batch(0).images.shape[1:3])[:, None]
     so_far = read.looks.cumsum(1)  # the mean of the looks so far says the same
     labels = seen.labels[:, None]
     return {
         "windows": {
             "alone": (read.looks.argmax(-1) == labels).mean(0).tolist(),
             "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
-            "overlap": overlap(read.thetas, targets).mean(0).tolist(),
+            "overlap": overlap_by_look(read.thetas, seen.boxes, *data.batch(0).images.shape[1:3]).tolist(),
         }
     }
 

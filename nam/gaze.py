@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nam.accuracy import SEED, Whole, draws_from
+from nam.accuracy import SEED, draws_from, record
 from nam.data.pipeline import Batches
 
 
@@ -46,12 +46,11 @@ class Watcher:
     def follow(self, batches: Batches, locations: np.ndarray) -> np.ndarray:
         """Class probabilities `(n, looks, classes)` after each look at `locations (n, looks, 2)`."""
         with draws_from(self.model, SEED):  # of the noise that some sensors see
-            return self._led.predict(Whole(batches, locations.astype("float32")), verbose=0)[: batches.size]
+            return record(self._led, batches, locations.astype("float32"))["probabilities"]
 
     def _record(self, recorder, batches: Batches, seed: int) -> Gazes:
         with draws_from(self.model, seed):
-            found = recorder.predict(Whole(batches), verbose=0)
-        return Gazes(*(found[name][: batches.size] for name in Gazes._fields))
+            return Gazes(**record(recorder, batches))
 
 
 class Seen(NamedTuple):
@@ -134,4 +133,4 @@ class _Led(keras.Model):
 
     def call(self, inputs):
         images, locations = inputs
-        return _answers(self.model(images, locations=locations))["probabilities"]
+        return {"probabilities": ops.softmax(self.model(images, locations=locations)["look_logits"])}

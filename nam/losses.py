@@ -16,7 +16,12 @@ def probability(labels, logits):
     return ops.exp(-cross_entropy(labels, logits)) * ops.cast(aligned(labels, logits) >= 0, "float32")
 
 
-REWARDS = {"correct": correct, "probability": probability}
+def log_likelihood(labels, logits):
+    """R = log p(label) of an answer, nats, alike: what the classification lowers. 0 where there is no target."""
+    return -cross_entropy(labels, logits)
+
+
+REWARDS = {"correct": correct, "probability": probability, "log-likelihood": log_likelihood}
 
 
 def cross_entropy(labels, logits):
@@ -43,7 +48,7 @@ def _for_each_look(of_targets, looks):
 
 
 def returns(rewards, looks):
-    """Rₜ, what is earned by the answers after look t and later, a share of 1: `(batch, copies, T)`.
+    """Rₜ, what is earned by the answers after look t and later, over the targets: `(batch, copies, T)`.
 
     Args:
         rewards: `(batch, copies, targets)`.
@@ -99,7 +104,7 @@ def hybrid(
         outputs: A `RecurrentAttention`'s with copies: `logits (batch, copies, classes)` or `(batch, copies, targets,
             classes)`, `look_logits (batch, copies, looks, classes)`, `log_probs` and `baselines` `(batch, copies,
             looks)`, `log_probs[..., 0]` being 0.
-        reward: `"correct"` or `"probability"`, of the answers.
+        reward: `"correct"`, `"probability"` or `"log-likelihood"`, of the answers.
         advantage: `"learned"` or `"leave-one-out"`, see `advantages`.
         loss_steps: Looks whose answers are trained, `"last"` (of each target) or `"all"`.
         reinforce_weight: w₁.

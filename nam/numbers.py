@@ -26,11 +26,6 @@ def read(forward: Sequence[np.ndarray] = (), backward: Sequence[np.ndarray] = ()
     return ended(np.stack(numbers)[best, np.arange(len(best))], best + 1)
 
 
-def right(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which numbers are right as a whole, `(n,)`."""
-    return (numbers == labels).all(-1)
-
-
 def digits_right(numbers: np.ndarray, labels: np.ndarray) -> float:
     """The share of the digits that stand where they belong."""
     digits = (labels >= 0) & (labels < END)
@@ -39,7 +34,7 @@ def digits_right(numbers: np.ndarray, labels: np.ndarray) -> float:
 
 def told(numbers: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """What an evaluation says of numbers that were read: whole ones, digits, and whole ones by their length."""
-    lengths, correct = (labels == END).argmax(-1), right(numbers, labels)
+    lengths, correct = (labels == END).argmax(-1), (numbers == labels).all(-1)
     return {
         "whole": float(correct.mean()),
         "digits": digits_right(numbers, labels),

@@ -8,7 +8,8 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from nam import data, numbers, plots
-from nam.attention import Reader
+from nam.accuracy import read
+from nam.attention import Read, Reader
 from nam.config import Config
 from nam.data.pipeline import Batch, Batches
 from nam.gaze import Seen, Viewer, Watcher, heat_map
@@ -18,86 +19,141 @@ from nam.models import EDRAM, RecurrentAttention, SelfAttention
 SHOWN = 8  # images
 
 
-def gaze(viewer: Viewer, batch: Batch, classes: Sequence[str]) -> Figure:
-    """The deterministic gaze on the first images of a batch."""
-    images = batch.images[:SHOWN]
-    seen = viewer(images)
-    if batch.labels.ndim == 2:
-        answers = numbers.read([numbers.log(numbers.answers(seen.probabilities, viewer.model.targets))])
-    else:
-        answers = seen.probabilities[:, -1].argmax(-1)
-    titles = [
-        f"{numbers.text(label, classes)}, read as {numbers.text(answer, classes)}"
-        for label, answer in zip(batch.labels, answers, strict=False)
-    ]
-    return plots.gaze(images, seen.locations, viewer.model.sensor.window, titles)
+class View:
+    """Looks at images with a model, and draws what it looks at; one that takes in all of an image alike draws nothing.
 
+    Args:
+        model: A `Classifier`.
+        classes: Names of its classes.
 
-def attention(reader: Reader, images, titles: Sequence[str] = ()) -> Figure:
-    """What a `SelfAttention` attends to in a few images."""
-    return plots.attention(images, reader(images).maps, reader.model.STRIDE, reader.model.OFFSET, titles)
-
-
-def windows(reader: Reader, images, titles: Sequence[str] = ()) -> Figure:
-    """The windows that an `EDRAM` reads in a few images."""
-    return plots.windows(images, reader(images).thetas, titles)
-
-
-def steps(reader: Reader, images, classes: Sequence[str]) -> Figure:
-    """What an `EDRAM` reads in a few images, look by look, and how it answers."""
-    read, model = reader(images), reader.model
-    looks = read.thetas.shape[1]
-    repeated = np.repeat(images, looks, axis=0).astype("float32") / 255
-    patches = ops.convert_to_numpy(model.sensor(repeated, read.thetas.reshape(-1, 6)))
-    titles = [[f"{classes[p.argmax()]}: {p.max():.0%}" for p in answers] for answers in read.looks]
-    return plots.steps(images, read.thetas, patches.reshape(len(images), looks, *patches.shape[1:]), titles)
-
-
-def of_split(model, split: Batches, classes: Sequence[str]) -> dict[str, Figure]:
-    """What a model looks at on a split, by name; nothing for one that looks at everything alike.
-
-    Of a gaze: its way, what it sees, and where it looks, of all images and of each class.
+    Attributes:
+        look: What is seen of a few images `(n, height, width, channels)`: a `Reader`, or a `Viewer` of gazes.
     """
-    if isinstance(model, SelfAttention):
-        images = split.batch(0).images[:SHOWN]
-        return {"attention": attention(Reader(model), images, [classes[label] for label in split.labels(0)])}
-    if isinstance(model, EDRAM):
-        batch, reader = split.batch(0), Reader(model)
-        images, few = batch.images[:SHOWN], batch.images[:3]
+
+    draws = False  # whether it has a name for what it draws, and a `figure`
+    name = ""
+    looks_by: type = Reader
+
+    def __init__(self, model, classes: Sequence[str]):
+        self.model = model
+        self.classes = classes
+        self.look = self.looks_by(model)
+
+    def figure(self, images, seen: Sequence[Read | Seen], titles: Sequence[str]) -> Figure:
+        """What was `seen` of images, in their order, by one or more calls of `look`."""
+        raise NotImplementedError
+
+    def of_batch(self, batch: Batch) -> dict[str, Figure]:
+        """What is seen of the first images of a batch, by name."""
+        if not self.draws:
+            return {}
+        images = batch.images[:SHOWN]
+        seen = self.look(images)
+        titles = [f"{self._text(label)}, read as {self._text(answer)}" for label, answer in zip(
+            batch.labels, read(self._answers(seen)), strict=False)]  # fmt: skip
+        return {self.name: self.figure(images, [seen], titles)}
+
+    def of_split(self, split: Batches) -> dict[str, Figure]:
+        """What a split shows, by name."""
+        return self.of_batch(split.batch(0))
+
+    def _answers(self, seen) -> np.ndarray:
+        """Class probabilities of what was seen, those of the last look at each target."""
+        return seen.probabilities
+
+    def _text(self, label) -> str:
+        return numbers.text(label, self.classes)
+
+
+class AttentionView(View):
+    """Of a `SelfAttention`: what it attends to."""
+
+    draws = True
+    name = "attention"
+
+    def figure(self, images, seen, titles):
+        maps = np.concatenate([one.maps for one in seen])
+        return plots.attention(images, maps, self.model.STRIDE, self.model.OFFSET, titles)
+
+
+class WindowsView(View):
+    """Of an `EDRAM`: the windows that it reads."""
+
+    draws = True
+    name = "windows"
+
+    def figure(self, images, seen, titles):
+        return plots.windows(images, np.concatenate([one.thetas for one in seen]), titles)
+
+    def of_split(self, split):
+        batch = split.batch(0)
+        return {**self.of_batch(batch), "steps": self.steps(batch.images[:3])}
+
+    def steps(self, images) -> Figure:
+        """What is read in a few images, look by look, and the answers to it."""
+        seen = self.look(images)
+        looks = seen.thetas.shape[1]
+        repeated = np.repeat(images, looks, axis=0).astype("float32") / 255
+        patches = ops.convert_to_numpy(self.model.sensor(repeated, seen.thetas.reshape(-1, 6)))
+        titles = [[_answer(p, self.classes) for p in answers] for answers in seen.looks]
+        return plots.steps(images, seen.thetas, patches.reshape(len(images), looks, *patches.shape[1:]), titles)
+
+
+class GazeView(View):
+    """Of a `RecurrentAttention`: its deterministic gaze."""
+
+    draws = True
+    name = "gaze"
+    looks_by = Viewer
+
+    def figure(self, images, seen, titles):
+        ways = [way for one in seen for way in one.locations]
+        return plots.gaze(images, ways, self.model.sensor.window, titles)
+
+    def of_split(self, split):
+        """Beside the gaze what it sees, and where it looks, of all images and of each class."""
+        batch = split.batch(0)
+        locations = Watcher(self.model).watch(split).locations
+        labels = split.all_labels()
+        looks = locations.shape[1]
+        later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
+        groups = [
+            {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)}
+            | {"all after the first": heat_map(later)},
+        ]
+        if labels.ndim == 1:
+            of_classes = {name: labels == i for i, name in enumerate(self.classes)}
+            groups.append({name: heat_map(later[of]) for name, of in of_classes.items() if of.any()})
         return {
-            "windows": windows(reader, images, [numbers.text(label, classes) for label in batch.labels]),
-            "steps": steps(reader, few, classes),
+            **self.of_batch(batch),
+            "retina": plots.retina(**self.story(batch.images[0])),
+            "heat": plots.heat(groups, f"where {len(labels):,} images are looked at (deterministic gaze)"),
         }
-    if not isinstance(model, RecurrentAttention):
-        return {}
-    viewer, batch = Viewer(model), split.batch(0)
-    locations = Watcher(model).watch(split).locations
-    labels = split.all_labels()
-    looks = locations.shape[1]
-    later = locations[:, 1:] if looks > 1 else locations  # the first is the centre, and would outshine them
-    groups = [
-        {f"look {look + 1}": heat_map(locations[:, [look]]) for look in range(looks)}
-        | {"all after the first": heat_map(later)},
-    ]
-    if labels.ndim == 1:
-        groups.append({name: heat_map(later[labels == i]) for i, name in enumerate(classes) if (labels == i).any()})
-    return {
-        "gaze": gaze(viewer, batch, classes),
-        "retina": plots.retina(**story(viewer, batch.images[0], classes)),
-        "heat": plots.heat(groups, f"where {len(labels):,} images are looked at (deterministic gaze)"),
-    }
+
+    def story(self, image, seen: Seen | None = None) -> dict[str, Any]:
+        """What `plots.retina` and `plots.frames` tell of an image; `seen` saves looking at it again."""
+        seen = seen or self.look(image[None])
+        return {
+            "image": image,
+            "locations": seen.locations[0],
+            "patches": seen.patches[0],
+            "factors": self.model.sensor.scale_factors,
+            "titles": [_answer(p, self.classes) for p in seen.probabilities[0]],
+        }
+
+    def _answers(self, seen):
+        answers = numbers.answers(seen.probabilities, self.model.targets)
+        return answers if self.model.targets > 1 else answers[:, 0]
 
 
-def story(viewer: Viewer, image, classes: Sequence[str], seen: Seen | None = None) -> dict[str, Any]:
-    """What `plots.retina` and `plots.frames` tell of an image; `seen` saves looking at it again."""
-    seen = seen or viewer(image[None])
-    return {
-        "image": image,
-        "locations": seen.locations[0],
-        "patches": seen.patches[0],
-        "factors": viewer.model.sensor.scale_factors,
-        "titles": [f"{classes[p.argmax()]}: {p.max():.0%}" for p in seen.probabilities[0]],
-    }
+def view(model, classes: Sequence[str]) -> View:
+    """The view of a model of any kind."""
+    kinds = {RecurrentAttention: GazeView, EDRAM: WindowsView, SelfAttention: AttentionView}
+    return kinds.get(type(model), View)(model, classes)
+
+
+def _answer(probabilities, classes: Sequence[str]) -> str:
+    return f"{classes[probabilities.argmax()]}: {probabilities.max():.0%}"
 
 
 def example(config: Config, index: int = 2) -> np.ndarray:

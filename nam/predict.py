@@ -40,13 +40,12 @@ with warnings.catch_warnings():
         gif: str | None = Field(None, description="film to write: the gaze at the first image")
 
 
-def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float = 1.0) -> tuple[dict[str, Any], Any]:
+def predict(view, path: Path, exit_confidence: float = 1.0) -> tuple[dict[str, Any], Any]:
     """What a model makes of an image file: as `--json` prints it, and the image with what was seen of it.
 
     Args:
-        viewer: A `nam.gaze.Viewer` of a model that looks, a `nam.attention.Reader` of one that reads whole images.
+        view: The model's `nam.pictures.view`.
         path: A PNG or JPEG file.
-        classes: Names of the classes.
         exit_confidence: The looks after the first answer more probable than this are left out of what is told.
 
     Raises:
@@ -56,12 +55,12 @@ def predict(viewer, path: Path, classes: Sequence[str], exit_confidence: float =
     from nam.data.images import place
     from nam.gaze import Seen, looks_taken
 
-    shape = height, width, _ = viewer.model.images_shape
+    shape = height, width, _ = view.model.images_shape
     placed = place(path, shape)
-    seen = viewer(placed.pixels[None])
+    seen, classes = view.look(placed.pixels[None]), view.classes
     if not isinstance(seen, Seen):
         return _answer(path, classes, seen.probabilities[0]), (placed.pixels, seen)
-    targets = viewer.model.targets
+    targets = view.model.targets
     looks = int(looks_taken(seen.probabilities, exit_confidence)[0]) if targets == 1 else seen.locations.shape[1]
     seen = Seen(*(part[:, :looks] for part in seen))
     gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
@@ -122,9 +121,6 @@ def main(argv: Sequence[str]) -> int:
     options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
     with command.quiet():
         from nam import pictures, plots
-        from nam.attention import Reader
-        from nam.gaze import Viewer
-        from nam.models import EDRAM, RecurrentAttention, SelfAttention
 
     for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
         if picture is not None and Path(picture).suffix.lower() not in endings:
@@ -133,18 +129,19 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"cannot write {picture}: there is no folder {Path(picture).parent}.")
     paths = find(options.images)
     model, classes, _ = open_model(options.run)
-    looks = isinstance(model, RecurrentAttention)
+    view = pictures.view(model, classes)
+    looks = isinstance(view, pictures.GazeView)
     if not looks and (options.gif or options.exit_confidence < 1):
         raise UserError(f"a {type(model).__name__} samples no gaze: leave --gif and --exit-confidence out.")
-    if not looks and options.figure and not isinstance(model, SelfAttention | EDRAM):
+    if options.figure and not view.draws:
         raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
     if options.exit_confidence < 1 and model.targets > 1:
         raise UserError("a number is read to its end: leave --exit-confidence out.")
-    viewer, answers, shown = Viewer(model) if looks else Reader(model), [], []
+    answers, shown = [], []
     width = max(len(str(path)) for path in paths)
     for path in paths:
         try:
-            answer, looked = predict(viewer, path, classes, options.exit_confidence)
+            answer, looked = predict(view, path, options.exit_confidence)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             continue
@@ -156,20 +153,16 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(answer) if options.json else text, flush=True)
     if shown and options.figure:
         titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
-        if isinstance(model, EDRAM):
-            figure = pictures.windows(viewer, np.stack([image for image, _ in shown]), titles)
-        elif not looks:
-            figure = pictures.attention(viewer, np.stack([image for image, _ in shown]), titles)
-        elif len(shown) == 1:
-            figure = plots.retina(**pictures.story(viewer, shown[0][0], classes, shown[0][1]))
+        if looks and len(shown) == 1:
+            figure = plots.retina(**view.story(*shown[0]))
         else:
-            figure = plots.gaze([image for image, _ in shown], [seen.locations[0] for _, seen in shown],
-                                model.sensor.window, titles)  # fmt: skip
+            images, seen = zip(*shown, strict=True)
+            figure = view.figure(np.stack(images), seen, titles)
         with _writing(options.figure):
             figure.savefig(options.figure, dpi=120)
     if shown and options.gif:
         with _writing(options.gif):
-            plots.animate(plots.frames(**pictures.story(viewer, shown[0][0], classes, shown[0][1])), Path(options.gif))
+            plots.animate(plots.frames(**view.story(*shown[0])), Path(options.gif))
     return 0 if len(answers) == len(paths) else 2
 
 

@@ -1,4 +1,4 @@
-"""When training slows down and ends: pure functions of the epochs so far, so that a resumed run goes on alike.
+"""How training changes and ends: pure functions of the epochs so far, so that a resumed run goes on alike.
 
 `values` are those epochs' validation accuracies, of the kind that also chooses the best epoch.
 """
@@ -10,13 +10,20 @@ from nam.config import Config
 
 
 def learning_rate(config: Config, epoch: int, values: Sequence[float] = ()) -> float:
-    """The learning rate of an epoch, counted from 0, see the fields `schedule`, `decay` and `learning_rate_min`."""
+    """The learning rate of an epoch, counted from 0: see `schedule`, `decay`, `warmup` and `learning_rate_min`."""
     first = config.learning_rate
     floor = min(config.learning_rate_min, first)
     if config.schedule == "cosine":
-        return floor + (first - floor) * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-    steps = {"exponential": epoch, "plateau": plateaus(values, config.plateau)}.get(config.schedule, 0)
-    return max(first * config.decay**steps, floor)
+        rate = floor + (first - floor) * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+    else:
+        steps = {"exponential": epoch, "plateau": plateaus(values, config.plateau)}.get(config.schedule, 0)
+        rate = max(first * config.decay**steps, floor)
+    return rate * min((epoch + 1) / (config.warmup + 1), 1)
+
+
+def std(config: Config, epoch: int) -> float:
+    """The standard deviation of the policy in an epoch of an annealed run: on a line from `std` to `std_end`."""
+    return config.std + (config.std_end - config.std) * epoch / max(config.epochs - 1, 1)
 
 
 def plateaus(values: Sequence[float], length: int) -> int:

@@ -108,6 +108,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.train,
                         splits.validation,
                         lambda epoch: schedule.learning_rate(config, epoch, resume.values),
+                        partial(schedule.std, config) if config.exploration == "annealed" else None,
                         Evaluator(model, VOTES, jit),
                     ),
                     callbacks.Record(
@@ -175,7 +176,8 @@ def optimizer(config: Config):
         "adadelta": partial(keras.optimizers.Adadelta, epsilon=1e-8),
         "sgd": keras.optimizers.SGD,
     }
-    return kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm)
+    average = {} if config.averaging is None else {"use_ema": True, "ema_momentum": config.averaging}
+    return kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm, **average)
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -42,6 +42,14 @@ def test_parts_with_leave_one_out_by_hand():
     assert float(parts["reinforce"][0]) == pytest.approx(0.5 * expected)
 
 
+def test_the_log_likelihood_as_reward_by_hand():
+    parts, rewards = losses.hybrid(LABELS, CASE, reward="log-likelihood")
+    log_p = -np.array([np.log(1 + np.exp(-2)), np.log(1 + np.exp(1))])
+    assert float(rewards[0]) == pytest.approx(log_p.mean())
+    expected = -np.mean([-3.0 / 2 * (log_p[0] - log_p[1]), -0.75 / 2 * (log_p[1] - log_p[0])])
+    assert float(parts["reinforce"][0]) == pytest.approx(expected)
+
+
 def test_one_look_leaves_nothing_to_reinforce():
     one = outputs([[[2.0, 0.0], [0.0, 1.0]]], [[[0.0], [0.0]]], [[[0.5], [0.5]]])
     for advantage in ("learned", "leave-one-out"):

@@ -10,7 +10,7 @@ from nam import models, predict
 from nam.config import Config
 from nam.data import Spec
 from nam.errors import UserError
-from nam.gaze import Viewer
+from nam.pictures import view
 
 
 @pytest.fixture
@@ -70,8 +70,7 @@ def odd(kind, folder):
 @pytest.mark.parametrize("kind", ["1×1", "4000×3000", "16-bit", "RGBA", "lying on its side"])
 def test_odd_images_are_seen_as_what_they_show(model_file, tmp_path, kind):
     file, pixels = odd(kind, tmp_path)
-    viewer = Viewer(models.load(model_file))
-    answer, (canvas, _) = predict.predict(viewer, file, "abc")
+    answer, (canvas, _) = predict.predict(view(models.load(model_file), "abc"), file)
     height, width = pixels.shape
     top, left = (40 - height) // 2, (60 - width) // 2
     expected = np.zeros((40, 60))
@@ -98,10 +97,10 @@ def test_a_broken_image_is_told_and_the_others_are_read(model_file, tmp_path, rn
 
 def test_looking_ends_early(model_file, tmp_path, rng):
     file = save(tmp_path / "image.png", rng.integers(0, 256, (40, 60)).astype("uint8"))
-    viewer = Viewer(models.load(model_file))
-    whole, _ = predict.predict(viewer, file, "abc")
-    assert predict.predict(viewer, file, "abc", exit_confidence=1.0)[0] == whole
-    early, (_, seen) = predict.predict(viewer, file, "abc", exit_confidence=0.01)
+    looker = view(models.load(model_file), "abc")
+    whole, _ = predict.predict(looker, file)
+    assert predict.predict(looker, file, exit_confidence=1.0)[0] == whole
+    early, (_, seen) = predict.predict(looker, file, exit_confidence=0.01)
     assert early["looks"] == 1 and early["gaze"] == whole["gaze"][:1] and seen.patches.shape[1] == 1
 
 

@@ -20,6 +20,17 @@ def test_schedules():
     np.testing.assert_allclose(rates(schedule="cosine", learning_rate_min=0), cosine)
 
 
+def test_the_rate_rises_to_its_schedule():
+    np.testing.assert_allclose(rates(schedule="constant", warmup=2), [1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
+    np.testing.assert_allclose(rates(warmup=1), [0.5e-3, *(1e-3 * 0.97**e for e in (1, 2, 3))])
+
+
+def test_the_deviation_is_annealed_along_a_line():
+    config = Config(exploration="annealed", std=0.3, std_end=0.1, epochs=5)
+    np.testing.assert_allclose([schedule.std(config, epoch) for epoch in range(5)], [0.3, 0.25, 0.2, 0.15, 0.1])
+    assert schedule.std(config.model_copy(update={"epochs": 1}), 0) == 0.3
+
+
 def test_a_plateau_lowers_the_rate_and_must_last_as_long_again():
     values = [0.5, 0.6, 0.6, 0.59, 0.5, 0.61, 0.6]
     halved = rates(values, schedule="plateau", decay=0.5, plateau=2, learning_rate=1, learning_rate_min=0.3)

@@ -189,6 +189,41 @@ def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypat
     assert result["test"] == finished[1]["test"] and result["best_epoch"] == finished[1]["best_epoch"]
 
 
+RECIPE = dict(
+    averaging=0.9, exploration="annealed", warmup=1, curriculum="canvas", curriculum_epochs=2, policy_gradient="stopped"
+)
+
+
+def test_a_recipe_goes_on_alike_and_keeps_the_average_of_the_weights(tmp_path, monkeypatch):
+    averages, deviations = [], []
+    evaluate = callbacks.Evaluator.__call__
+
+    def watching(self, batches):
+        averages.append(self.model.action_network.get_weights()[0])
+        deviations.append(float(np.exp(self.model.location_network.log_std)))
+        return evaluate(self, batches)
+
+    saved = callbacks.Resume._save_model
+
+    def breaks(self):
+        saved(self)
+        if len(self.history) == 2:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Evaluator, "__call__", watching)
+        whole = run(tmp_path / "whole", **RECIPE)
+    np.testing.assert_allclose(deviations[:3], [0.22, 0.135, 0.05], rtol=1e-5)
+    best = models.load(tmp_path / "whole" / "runs" / "run" / runs.MODEL)
+    np.testing.assert_array_equal(best.action_network.get_weights()[0], averages[whole["best_epoch"] - 1])
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(callbacks.Resume, "_save_model", breaks)
+        run(tmp_path / "broken", **RECIPE, learning_rate=0.003)
+    again = run(tmp_path / "broken", **RECIPE, learning_rate=0.003)
+    other = run(tmp_path / "other", **RECIPE, learning_rate=0.003)
+    assert again["validation"] == other["validation"] and again["best_epoch"] == other["best_epoch"]
+
+
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import data, evaluate, plots, predict
-from nam.attention import Reader, overlap
-from nam.data.pipeline import framing
+from nam.attention import Reader
+from nam.data.boxes import framing, overlap, overlap_by_look
 from nam.models import load
 from nam.runs import MODEL, Run
 from tests.small import run
@@ -27,6 +28,20 @@ def test_overlap_by_hand():
     np.testing.assert_allclose(overlap(boxes, boxes[0]), [1, 50 / 150, 0, 0.25], atol=1e-5)
     turned = np.array([0, -0.25, -0.75, 0.25, 0, -0.75])  # the first box by a quarter turn
     assert overlap(turned, boxes[0]) == pytest.approx(1)
+
+
+def test_overlap_counts_the_images_that_have_the_target():
+    boxes = np.array([[[0, 0, 10, 10], [0, 0, 0, 0]], [[5, 0, 10, 10], [20, 20, 5, 5]]])  # the second: in one image
+    thetas = framing(boxes[[0, 0]].repeat(2, axis=1), 40, 40)  # two looks at each
+    thetas[:, 2:] = framing(np.array([20, 20, 10, 10]), 40, 40)
+    np.testing.assert_allclose(overlap_by_look(thetas, boxes, 40, 40), [(1 + 50 / 150) / 2] * 2 + [0.25] * 2, atol=1e-5)
+
+
+def test_training_tells_how_well_windows_lie_and_shows_them(folder):
+    accumulator = EventAccumulator(str(folder / "validation")).Reload()
+    (overlap,) = (event.value for event in accumulator.Scalars("overlap"))
+    assert 0 < overlap < 1 and accumulator.Tags()["images"] == ["windows"]
+    assert Run(folder).read("result.json")["validation"]["overlap"] == pytest.approx(overlap)
 
 
 def test_an_evaluation_tells_each_look_and_how_well_its_window_lies(folder, capsys):

@@ -8,6 +8,7 @@ import numpy as np
 
 from nam.config import Config
 from nam.data import sequences, tasks
+from nam.data.boxes import framing
 from nam.data.sources import Examples
 from nam.errors import UserError
 
@@ -22,13 +23,6 @@ class Batch(NamedTuple):
     labels: np.ndarray  # (n,) int32; of a number (n, targets), see `sequences`
     boxes: np.ndarray  # (n, 4) (x, y, width, height) of the target, pixels; of a number (n, targets, 4)
     examples: np.ndarray  # (n,) which digit of the split each was drawn from
-
-
-def framing(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The transformations `(…, 6)` that frame boxes `(…, 4)` of an image, see `nam.layers.sampling.affine_grid`."""
-    x, y, w, h = np.moveaxis(boxes.astype("float32"), -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([w / width, zero, (2 * x + w) / width - 1, zero, h / height, (2 * y + h) / height - 1], axis=-1)
 
 
 class Batches(keras.utils.PyDataset):
@@ -69,6 +63,11 @@ class Batches(keras.utils.PyDataset):
             return self.total - self.total % self.config.batch_size
         return self.total
 
+    @property
+    def learnt(self) -> float:
+        """The share of the curriculum, if there is one, that the epoch has reached; all of it but in training."""
+        return min((self.epoch + 1) / (self.config.curriculum_epochs + 1), 1) if self.split == TRAIN else 1.0
+
     def __len__(self) -> int:
         return -(-self.size // self.config.batch_size)
 
@@ -86,10 +85,7 @@ class Batches(keras.utils.PyDataset):
         clutter = self.examples.clutter
         drawn = []
         for rng, chosen, taken in self._parts(index):
-            if self.config.task == "sequence":
-                images, labels, boxes = self._numbers(rng, chosen)
-                drawn.append((images[taken], labels[taken], boxes[taken], chosen[taken]))
-                continue
+            labels, made_of = self._labels(rng, chosen)
 
             def fragments(n: int, size: int, inclusive: bool = True, rng=rng) -> np.ndarray:
                 donors = clutter[rng.integers(0, len(clutter), n)]
@@ -97,19 +93,25 @@ class Batches(keras.utils.PyDataset):
                 corners = rng.integers(0, (width - size, height - size), (n, 2), endpoint=inclusive)
                 return tasks.crop(donors, corners, size)
 
-            images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng)
-            drawn.append((images[taken], self._labels(chosen)[taken], boxes[taken], chosen[taken]))
+            if self.config.task == "sequence":
+                images, boxes = self._numbers(rng, chosen, labels, made_of)
+            else:
+                images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng, self.learnt)
+            drawn.append((images[taken], labels[taken], boxes[taken], chosen[taken]))
         return Batch(*(np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*drawn, strict=True)))
 
     def labels(self, index: int) -> np.ndarray:
-        """The labels of a batch, but for numbers without drawing its images."""
-        if self.config.task == "sequence":
-            return self.batch(index).labels
-        return np.concatenate([self._labels(chosen)[taken] for _, chosen, taken in self._parts(index)])
+        """The labels of a batch, without drawing its images."""
+        return np.concatenate([self._labels(rng, chosen)[0][taken] for rng, chosen, taken in self._parts(index)])
 
     def all_labels(self) -> np.ndarray:
         """The labels of the whole split, as they stand in its batches."""
         return np.concatenate([self.labels(i) for i in range(len(self))])
+
+    def all_but_images(self) -> Batch:
+        """The whole split, as it stands in its batches, without the images; they are drawn for it."""
+        batches = [self.batch(i)[1:] for i in range(len(self))]
+        return Batch(None, *(np.concatenate(parts) for parts in zip(*batches, strict=True)))
 
     def _parts(self, index: int) -> Iterator[tuple[np.random.Generator, np.ndarray, slice]]:
         """The generators that draw batch `index`, the digits that each draws, and which of them the batch takes."""
@@ -127,20 +129,30 @@ class Batches(keras.utils.PyDataset):
             chosen = rng.integers(0, count, stop - start) if config.task == "belaid" else np.arange(start, stop) % count
             yield rng, chosen, slice(max(first - start, 0), min(last, stop) - start)
 
-    def _numbers(self, rng: np.random.Generator, chosen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images, labels and boxes of numbers: photographed ones, or made of digits of which `chosen` come first."""
-        images, labels, boxes = self.examples.images, self.examples.labels, self.examples.boxes
-        if boxes is None:
-            layouts, digits = sequences.choose(rng, chosen, len(labels))
-            images, boxes = sequences.compose(layouts, images[digits])
+    def _labels(self, rng: np.random.Generator, chosen) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        """Labels of what is made of the examples `chosen`; of numbers made of digits, also `sequences.choose`'s word.
+
+        Those begin with the digits `chosen`; photographed ones are what they are.
+        """
+        labels, made_of = self.examples.labels, None
+        if self.config.task == "sequence" and self.examples.boxes is None:
+            layouts, digits = made_of = sequences.choose(rng, chosen, len(labels))
             labels = sequences.labels_of(layouts, labels[digits])
         else:
-            images, labels, boxes = images[chosen], labels[chosen], boxes[chosen]
+            labels = labels[chosen].astype("int32")
+        return sequences.backward(labels, labels) if self.config.reading == "backward" else labels, made_of
+
+    def _numbers(self, rng: np.random.Generator, chosen, labels, made_of) -> tuple[np.ndarray, np.ndarray]:
+        """Images and boxes of numbers, see `_labels`."""
+        images, boxes = self.examples.images, self.examples.boxes
+        if made_of:
+            layouts, digits = made_of
+            images, boxes = sequences.compose(layouts, images[digits])
+        else:
+            images, boxes = images[chosen], boxes[chosen]
         images, boxes = sequences.jitter(images, boxes, rng if self.split == TRAIN else None)
         images = tasks.noisy(images, self.config.noise, rng)
-        if self.config.reading == "backward":
-            labels, boxes = sequences.backward(labels, boxes)
-        return images, labels, boxes
+        return images, sequences.backward(labels, boxes) if self.config.reading == "backward" else boxes
 
     def _shuffled(self, seed: int) -> np.ndarray:
         epoch, order = self._order
@@ -148,9 +160,6 @@ class Batches(keras.utils.PyDataset):
             epoch, order = self.epoch, np.random.default_rng([ORDER, seed, self.epoch]).permutation(self.total)
             self._order = (epoch, order)
         return order
-
-    def _labels(self, chosen) -> np.ndarray:
-        return self.examples.labels[chosen].astype("int32")
 
     def on_epoch_end(self):
         self.epoch += 1

@@ -87,9 +87,12 @@ def jitter(images: np.ndarray, boxes: np.ndarray, rng: np.random.Generator | Non
     return cut, np.where(boxes[..., 2:3] > 0, moved, 0)
 
 
-def backward(labels: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same numbers read from right to left; twice, they are as before."""
+def backward(labels: np.ndarray, of_places: np.ndarray) -> np.ndarray:
+    """What belongs to the places of numbers, `(n, TARGETS, …)`, read from right to left: their labels, their boxes.
+
+    Twice, a number's labels are as before.
+    """
     lengths = (labels == END).argmax(1)
     places = np.arange(TARGETS)
     order = np.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
-    return np.take_along_axis(labels, order, 1), np.take_along_axis(boxes, order[..., None], 1)
+    return of_places[np.arange(len(labels))[:, None], order]

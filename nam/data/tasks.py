@@ -21,9 +21,19 @@ MAX_ANGLE = 15.0  # degrees, task `augmented`
 _CANVASES = Canvases()
 
 
-def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.random.Generator):
-    """Images and boxes of the resolved config's task."""
-    images, boxes = TASKS[config.task](config, digits, fragments, rng)
+def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.random.Generator, share: float = 1):
+    """Images and boxes of the resolved config's task; the `share` of its curriculum that is reached makes it easier."""
+    small, room = config, 0
+    if config.curriculum == "clutter":
+        small = config.model_copy(update={"distractors": round(share * config.distractors)})
+    if config.curriculum == "canvas":
+        least = max(*digits.shape[1:3], config.distractor_size or 0)
+        room = config.canvas - least - round(share * (config.canvas - least))
+        small = config.model_copy(update={"canvas": config.canvas - room})
+    images, boxes = TASKS[config.task](small, digits, fragments, rng)
+    if room:  # around it, so that a location means the same all along
+        ends = (room // 2, room - room // 2)
+        images, boxes = np.pad(images, ((0, 0), ends, ends, (0, 0))), boxes + np.array([ends[0], ends[0], 0, 0])
     return noisy(images, config.noise, rng), boxes
 
 

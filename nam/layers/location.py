@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 POLICIES = ("learned", "frozen", "random", "center")
+EXPLORATIONS = ("fixed", "annealed", "learned")
 
 
-def gaussian_log_prob(location, mean, std: float):
+def gaussian_log_prob(location, mean, std):
     """log N(location; mean, std²) summed over the last axis, in nats."""
     squares = ops.sum(ops.square((location - mean) / std), axis=-1)
-    return -0.5 * squares - location.shape[-1] * (math.log(std) + 0.5 * math.log(2 * math.pi))
+    return -0.5 * squares - location.shape[-1] * (ops.log(std) + 0.5 * math.log(2 * math.pi))
 
 
 @keras.saving.register_keras_serializable(package="nam")
@@ -24,6 +25,8 @@ class LocationNetwork(keras.layers.Layer):
 
     Args:
         std: Standard deviation of each coordinate, in image half-widths; > 0.
+        exploration: `"fixed"`: it stays so; `"annealed"`: it is a weight, which `set_std` changes; `"learned"`: that
+            weight is trained with the policy's, and the score reaches it too.
         policy: `"learned"`; `"frozen"`: the same network, never trained (what the published study did); `"random"`:
             uniform over the image; `"center"`: always the centre. The last three give log-densities of 0.
         seed: Integer seed of the draws.
@@ -37,18 +40,25 @@ class LocationNetwork(keras.layers.Layer):
         float32, whatever the compute type.
 
     Raises:
-        ValueError: If `std` is not positive or `policy` is unknown.
+        ValueError: If `std` is not positive, or `policy` or `exploration` is unknown.
     """
 
-    def __init__(self, std: float, policy: str = "learned", seed: int | None = None, **kwargs):
+    def __init__(
+        self, std: float, policy: str = "learned", exploration: str = "fixed", seed: int | None = None, **kwargs
+    ):
         kwargs["dtype"] = "float32"  # a float16 log-density has too few digits for its gradient
         super().__init__(**kwargs)
         if not std > 0:
             raise ValueError(f"std must be positive. Received: std={std}")
         if policy not in POLICIES:
             raise ValueError(f"policy must be one of {', '.join(POLICIES)}. Received: policy={policy!r}")
+        if exploration not in EXPLORATIONS:
+            raise ValueError(
+                f"exploration must be one of {', '.join(EXPLORATIONS)}. Received: exploration={exploration!r}"
+            )
         self.std = std
         self.policy = policy
+        self.exploration = exploration
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         # Small weights: the gaze starts near the centre, where the noise reaches most of the image.
@@ -58,23 +68,32 @@ class LocationNetwork(keras.layers.Layer):
 
     def build(self, hidden_shape):
         self.mean.build(hidden_shape)
+        if self.exploration != "fixed":  # where it is, models have a weight less, as they always had
+            learned = self.exploration == "learned" and self.policy == "learned"
+            start = keras.initializers.Constant(math.log(self.std))
+            self.log_std = self.add_weight(shape=(), initializer=start, trainable=learned, name="log_std")
         self.built = True
+
+    def set_std(self, std: float) -> None:
+        """Changes the standard deviation, where exploration is not `"fixed"`."""
+        self.log_std.assign(math.log(std))
 
     def call(self, hidden, sample: bool = True):
         means = self.mean(hidden)
         if self.policy in ("random", "center"):
             means = ops.zeros_like(means)
         shape = ops.shape(means)
+        std = self.std if self.exploration == "fixed" else ops.exp(self.log_std)
         if self.policy == "random" and sample:
             locations = keras.random.uniform(shape, -1.0, 1.0, seed=self.seed_generator)
         elif self.policy == "center" or not sample:
             locations = means
         else:
-            locations = means + self.std * keras.random.normal(shape, seed=self.seed_generator)
+            locations = means + std * keras.random.normal(shape, seed=self.seed_generator)
         if self.policy == "learned":
             # Without this stop the noise cancels and the policy gradient is exactly zero.
             locations = ops.stop_gradient(locations)
-            log_probs = gaussian_log_prob(locations, means, self.std)
+            log_probs = gaussian_log_prob(locations, means, std)
         else:
             locations, means = ops.stop_gradient(locations), ops.stop_gradient(means)
             log_probs = ops.zeros_like(means[:, 0])
@@ -84,4 +103,5 @@ class LocationNetwork(keras.layers.Layer):
         return (hidden_shape[0], 2), (hidden_shape[0], 2), (hidden_shape[0],)
 
     def get_config(self):
-        return {**super().get_config(), "std": self.std, "policy": self.policy, "seed": self.seed}
+        config = {"std": self.std, "policy": self.policy, "exploration": self.exploration, "seed": self.seed}
+        return {**super().get_config(), **config}

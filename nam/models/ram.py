@@ -37,10 +37,13 @@ class RecurrentAttention(Classifier):
             root mean square on images that are mostly black; or `"plain"`.
         std: Standard deviation of the policy, in image half-widths.
         policy: `"learned"`, `"frozen"`, `"random"` or `"center"`, see `LocationNetwork`.
+        exploration: `"fixed"`, `"annealed"` or `"learned"`: what becomes of the standard deviation, see there.
+        policy_gradient: `"flowing"`: REINFORCE trains all that led to a location; `"stopped"`: the location network
+            only.
         core: `"lstm"`, or `"rnn"`: ReLU units whose recurrent matrix starts as the identity.
         hidden: Units of the core and of the glimpse vector.
         samples: Monte-Carlo copies of each image in training, each with its own gaze.
-        reward: `"correct"` or `"probability"`, see `nam.losses`.
+        reward: `"correct"`, `"probability"` or `"log-likelihood"`, see `nam.losses`.
         advantage: `"learned"` baseline or `"leave-one-out"`; the latter needs two samples.
         loss_steps: Looks whose answers are trained: `"last"`, or `"all"`, so that a gaze may end early.
         first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes.
@@ -83,6 +86,8 @@ class RecurrentAttention(Classifier):
         retina: str = "normalized",
         std: float = 0.22,
         policy: str = "learned",
+        exploration: str = "fixed",
+        policy_gradient: str = "flowing",
         core: str = "lstm",
         hidden: int = 256,
         samples: int = 4,
@@ -96,6 +101,7 @@ class RecurrentAttention(Classifier):
         seed: int | None = None,
         **kwargs,
     ):
+        _one_of("policy_gradient", policy_gradient, ("flowing", "stopped"))
         _one_of("retina", retina, ("normalized", "plain"))
         _one_of("initializer", initializer, INITIALIZERS)
         _one_of("core", core, ("lstm", "rnn"))
@@ -121,6 +127,8 @@ class RecurrentAttention(Classifier):
             "retina": retina,
             "std": std,
             "policy": policy,
+            "exploration": exploration,
+            "policy_gradient": policy_gradient,
             "core": core,
             "hidden": hidden,
             "samples": samples,
@@ -138,6 +146,7 @@ class RecurrentAttention(Classifier):
         self.glimpses = glimpses
         self.samples = samples
         self.first_location = first_location
+        self.stops_policy_gradient = policy_gradient == "stopped"
         self.objective = {
             "reward": reward,
             "advantage": advantage,
@@ -168,7 +177,7 @@ class RecurrentAttention(Classifier):
             self.core = keras.layers.SimpleRNNCell(
                 hidden, activation="relu", recurrent_initializer="identity", dtype=dtype, name="core"
             )
-        self.location_network = LocationNetwork(std, policy, seed=seeds[2], name="location_network")
+        self.location_network = LocationNetwork(std, policy, exploration, seed=seeds[2], name="location_network")
         if glimpses == 1:
             self.location_network.trainable = False  # nowhere else to look
         # Float32 heads: what is exponentiated, squared or compared loses too much in float16.
@@ -209,7 +218,8 @@ class RecurrentAttention(Classifier):
             if locations is not None:
                 location = mean = locations[:, look]
             elif look:  # the location drawn after the last look is never looked at, so it is not drawn
-                location, mean, log_prob = self.location_network(hidden, sample=sampled)
+                state = ops.stop_gradient(hidden) if self.stops_policy_gradient else hidden
+                location, mean, log_prob = self.location_network(state, sample=sampled)
             patches = self.sensor.read(view, ops.reshape(location, (-1, copies, 2)))
             patches = ops.reshape(patches, (-1, *patches.shape[2:]))
             glimpse = self.glimpse_network(patches, location)

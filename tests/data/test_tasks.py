@@ -5,6 +5,7 @@ from nam.config import Config
 from nam.data import tasks
 from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batch, Batches
 from nam.data.sources import Examples
+from nam.errors import UserError
 
 
 def config(task, **values):
@@ -114,6 +115,33 @@ def test_noise_is_gaussian_and_stays_in_range(digits, rng):
     inside = images[images > 60].astype(float)
     assert abs(inside.std() - 25.5) < 2
     assert images.min() == 0
+
+
+def test_a_curriculum_lets_clutter_grow(digits):
+    clutter = np.full((5, 28, 28, 1), 1, "uint8")  # each fragment adds 1
+    fields = dict(task="cluttered", distractors=12, curriculum="clutter", curriculum_epochs=3, batch_size=40)
+    data = batches(np.zeros_like(digits), clutter=clutter, **fields)
+    of_one = config("cluttered").distractor_size ** 2
+    for epoch, count in ((0, 3), (1, 6), (3, 12), (9, 12)):
+        data.epoch = epoch
+        np.testing.assert_array_equal(data.batch(0).images.sum((1, 2, 3)), count * of_one)
+    fixed = batches(np.zeros_like(digits), VALIDATION, clutter=clutter, **fields)
+    np.testing.assert_array_equal(fixed.batch(0).images.sum((1, 2, 3)), 12 * of_one)
+
+
+def test_a_curriculum_lets_the_canvas_grow_around_its_middle(digits):
+    data = batches(digits, task="translated", curriculum="canvas", curriculum_epochs=3, batch_size=40)
+    for epoch, margin in ((0, 12), (1, 8), (2, 4), (3, 0)):  # of 16 pixels around the digit on each side
+        data.epoch = epoch
+        images, _, boxes, chosen = data.batch(0)
+        assert images.shape == (40, 60, 60, 1) and boxes[:, :2].min() >= margin
+        assert (boxes[:, :2] + 28).max() <= 60 - margin and (boxes[:, 0].min(), boxes[:, 0].max()) != (16, 16)
+        for image, (x, y, _, _), digit in zip(images, boxes, digits[chosen], strict=True):
+            np.testing.assert_array_equal(image[y : y + 28, x : x + 28], digit)
+    with pytest.raises(UserError, match="no distractors to grow"):
+        config("translated", curriculum="clutter")
+    with pytest.raises(UserError, match="do not grow"):
+        config("original", curriculum="canvas")
 
 
 def test_training_draws_are_fresh_each_epoch_and_the_same_again(digits):

@@ -70,6 +70,31 @@ def test_the_policy_gradient_has_the_exact_expectation():
     np.testing.assert_allclose(estimate, [density * (1 - mean**2), 0.0], atol=0.01)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads gradients from TensorFlow's tape")
+def test_a_learned_deviation_gets_its_own_score(rng):
+    import tensorflow as tf
+
+    layer = LocationNetwork(std=0.1, exploration="learned", seed=1)
+    with tf.GradientTape() as tape:
+        locations, means, log_probs = layer(rng.normal(size=(6, 4)).astype("float32"))
+        loss = tf.reduce_sum(log_probs)
+    # ∂ log N / ∂ log σ = Σ ((x − μ)² / σ² − 1) over both coordinates.
+    expected = np.sum(np.square((locations - means) / 0.1) - 1)
+    np.testing.assert_allclose(tape.gradient(loss, layer.log_std), expected, rtol=1e-4)
+
+
+def test_an_annealed_deviation_is_what_it_is_set_to():
+    hidden = np.zeros((20000, 4), "float32")
+    layer = LocationNetwork(std=0.3, exploration="annealed", seed=1)
+    for std in (0.3, 0.1):
+        if std != layer.std:
+            layer.set_std(std)
+        locations, _, log_probs = (np.asarray(x) for x in layer(hidden))
+        assert abs(locations.std() - std) < 0.005
+        assert abs(log_probs.mean() - (-1 - 2 * math.log(std) - math.log(2 * math.pi))) < 0.02
+    assert len(layer.trainable_variables) == 2 and len(layer.weights) == 3
+
+
 def test_policies(rng):
     hidden = rng.normal(size=(1000, 4)).astype("float32")
     for policy in ("frozen", "random", "center"):
@@ -88,9 +113,12 @@ def test_keeps_the_layer_contract(rng):
     hidden = rng.normal(size=(3, 4)).astype("float32")
     for policy in ("learned", "frozen", "random", "center"):
         check_layer(LocationNetwork(0.2, policy, seed=1), hidden)
+    for exploration in ("annealed", "learned"):
+        check_layer(LocationNetwork(0.2, "learned", exploration, seed=1), hidden)
 
 
-@pytest.mark.parametrize("arguments", [dict(std=0.0), dict(std=-1.0), dict(std=0.1, policy="learnt")])
+@pytest.mark.parametrize("arguments", [dict(std=0.0), dict(std=-1.0), dict(std=0.1, policy="learnt"),
+                                       dict(std=0.1, exploration="free")])  # fmt: skip
 def test_refuses_values_out_of_their_limits(arguments):
     with pytest.raises(ValueError, match="Received"):
         LocationNetwork(**arguments)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nam.data.pipeline import framing
+from nam.data.boxes import framing
 from nam.layers import SpatialTransformer
 from nam.layers.sampling import affine_grid, bilinear
 from tests.layers.check import check_layer

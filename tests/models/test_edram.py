@@ -4,7 +4,7 @@ import pytest
 
 from nam import losses
 from nam.config import Config, load_config
-from nam.data.pipeline import framing
+from nam.data.boxes import framing
 from nam.errors import UserError
 from nam.models import EDRAM, load
 from nam.models.edram import _means, _shrunk

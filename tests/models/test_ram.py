@@ -85,8 +85,25 @@ def test_the_first_look_can_start_at_the_centre_in_training(data):
     assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
 
 
+@tensorflow_only
+def test_a_stopped_policy_gradient_reaches_the_location_network_only(data):
+    import tensorflow as tf
+
+    for gradient in ("flowing", "stopped"):
+        model = RecurrentAttention(**SMALL, policy_gradient=gradient)
+        with tf.GradientTape() as tape:
+            log_probs = tf.reduce_sum(model(data[0], training=True)["log_probs"])
+        found = dict(zip(
+            (v.path for v in model.trainable_variables), tape.gradient(log_probs, model.trainable_variables),
+            strict=True))  # fmt: skip
+        reached = {path.split("/")[1] for path, value in found.items() if value is not None and np.any(value)}
+        assert "location_network" in reached
+        assert ("core" in reached and "glimpse_network" in reached) == (gradient == "flowing")
+
+
 FEW = [{}, dict(advantage="learned", reward="correct", samples=1), dict(padding="noise")]
 MORE = [dict(core="rnn"), dict(policy="frozen"), dict(policy="random"), dict(policy="center"), dict(glimpses=1),
+        dict(exploration="learned", reward="log-likelihood"), dict(exploration="annealed", policy_gradient="stopped"),
         dict(glimpses=1, advantage="learned")]  # fmt: skip
 
 
