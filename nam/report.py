@@ -242,6 +242,7 @@ def of_comparison(results: Results, name: str) -> str:
         "model": table["label"],
         "published": ["; ".join(f"{_percent(each['accuracy'])} ({each['by']})" for each in row) for row in theirs],
         "ours": [_percent(*pair) for pair in zip(table["deterministic"], table["interval"], strict=True)],
+        "one sampled gaze": table["sampled"].map(_percent),
         "vote of 10": table["vote"].map(_percent),
         **{kind.replace("_", " "): table[kind].map(_count) for kind in COST},
         "s/epoch": table["seconds_per_epoch"].map(_count),
@@ -253,9 +254,14 @@ def of_comparison(results: Results, name: str) -> str:
     })  # fmt: skip
     if not any(theirs):
         shown = shown.drop(columns="published")
+    if len(plan.seeds) > 1:
+        shown["against the first"] = table["verdict"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     seeds = f"{len(plan.seeds)} seed" + "s" * (len(plan.seeds) > 1)
-    told = f"{fixed}; {seeds}; test accuracy of the epoch that validates best, of looks that of the deterministic gaze"
+    split = "test" if plan.test else "validation"
+    told = (
+        f"{fixed}; {seeds}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
+    )
     return f"{plan.question}{missing} ({told}.)\n\n{_markdown(shown)}"
 
 

@@ -73,25 +73,33 @@ class Results:
         return table.drop(columns="as_published")
 
     def comparison(self, study: str) -> pd.DataFrame:
-        """A row for each row of a comparison: means over the seeds of test accuracies, times and cost.
+        """A row for each row of a comparison: means over the seeds of accuracies, times and cost.
 
-        `interval` belongs to `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best`
-        is the best epoch of those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many.
+        Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
+        `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best` is the best epoch of
+        those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many. With several seeds,
+        `verdict` compares with the first row: a difference is one of more than twice its own deviation, which comes
+        from the deviations of all rows together.
         """
-        rows = []
+        split, rows, deviations = "test_" if studies()[study].test else "", [], []
         for label, group in self.runs(study).groupby("value", sort=False):
-            accuracies = group["test_deterministic"].dropna()
+            accuracies = group[f"{split}deterministic"].dropna()
+            deviations.append(accuracies.std(ddof=1))
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
                 "seeds": len(accuracies),
-                **{kind: group[f"test_{kind}"].mean() for kind in KINDS},
-                "interval": _interval(accuracies.to_numpy(), group["test_images"].max()),
+                **{kind: group[f"{split}{kind}"].mean() for kind in KINDS},
+                "interval": _interval(accuracies.to_numpy(), group[f"{split or 'validation_'}images"].max()),
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "seconds_per_epoch": group["seconds_per_epoch"].mean(), "minutes": group["minutes"].mean(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
                 **self._milliseconds(study, group.index[0]),
             })  # fmt: skip
-        return pd.DataFrame(rows)
+        table, deviation = pd.DataFrame(rows), pd.Series(deviations).pow(2).mean() ** 0.5
+        difference = table["deterministic"] - table["deterministic"].iloc[0]
+        threshold = 2 * deviation * (1 / table["seeds"] + 1 / table["seeds"].iloc[0]) ** 0.5
+        verdicts = [_verdict(*pair) for pair in zip(difference, threshold, strict=True)]
+        return table.assign(verdict=["reference", *verdicts[1:]])
 
     def _milliseconds(self, study: str, run: str) -> dict[str, float]:
         """Per image; the least of several timings, as in `relative_time`."""
@@ -144,14 +152,11 @@ class Results:
 
     def _verdict(self, row, table: pd.DataFrame) -> str:
         reference = table[(table["policy"] == row.policy) & table["as_published"]]
-        if reference.empty or math.isnan(row.vote) or math.isnan(reference["vote"].iloc[0]):
+        if reference.empty or math.isnan(row.vote):
             return ""
         if row.as_published:
             return "reference"
-        difference, threshold = row.vote - reference["vote"].iloc[0], self.threshold(row.policy)
-        if math.isnan(threshold):
-            return ""
-        return ("better" if difference > 0 else "worse") if abs(difference) > threshold else "no difference"
+        return _verdict(row.vote - reference["vote"].iloc[0], self.threshold(row.policy))
 
 
 def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
@@ -182,6 +187,13 @@ def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
         "published_seconds": found.seconds_per_epoch if found and found.seconds_per_epoch else math.nan,
         "as_published": found is not None and published.is_baseline(config),
     }
+
+
+def _verdict(difference: float, threshold: float) -> str:
+    """What a difference of accuracies says, nothing where one of the numbers is missing."""
+    if math.isnan(difference) or math.isnan(threshold):
+        return ""
+    return ("better" if difference > 0 else "worse") if abs(difference) > threshold else "no difference"
 
 
 def _timings(path: Path) -> dict[str, dict[str, list[float]]]:

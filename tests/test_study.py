@@ -50,13 +50,15 @@ def test_every_study_is_made_of_whole_configs():
 
 def test_every_comparison_is_made_of_whole_configs():
     comparisons = {name: found for name, found in studies().items() if found.rows}
-    assert set(comparisons) == {"translated-60", "cluttered-60", "cluttered-40", "fashion", "size", "edram"}
+    assert set(comparisons) == {"recipe", "translated-60", "cluttered-60", "cluttered-40", "fashion", "size", "edram"}
     for name, found in comparisons.items():
         configs, labels = found.runs(), found.labels()
-        assert len(configs) == len(found.rows) == len(set(labels.values())) and found.test, name
+        assert len(found.rows) == len(set(labels.values())) == len(configs) / len(found.seeds), name
+        assert found.test != (name == "recipe")  # a search leaves the test split alone
         for config in configs.values():
             assert config.dataset and config.resolved(config.dataset) == config
-            assert found.fixed.items() <= dict(config).items()
+            same = {name: value for name, value in found.fixed.items() if name not in found.varied}
+            assert same.items() <= dict(config).items()
     configs = comparisons["translated-60"].runs()
     assert configs["cnn_seed=0"].model == "cnn" and configs["fc_hidden=64_seed=0"].hidden == 64
     config = configs["ram_glimpses=6_bandwidth=8_scales=2_seed=0"]
