@@ -19,10 +19,9 @@ from nam.events import Events
 from nam.files import replacing
 from nam.models import RecurrentAttention
 from nam.pictures import View, view
-from nam.runs import MODEL, Run
+from nam.runs import MODEL, STATE, Run
 from nam.signals import Signals
 
-STATE = "state.npz"
 PROBED = 128  # validation images that health is told from, at most
 PICTURES = 10  # times per run that they are shown, at most
 AHEAD = 2  # steps that are begun before the loss of the first is looked at

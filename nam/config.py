@@ -40,6 +40,7 @@ MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a s
 DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")
 Task = Literal["original", "translated", "cluttered", "augmented", "belaid", "sequence"]
 FOLDER = "folder:"
+FORMAT = 1  # of config.json and result.json, the files that a later nam must be able to read
 
 
 class Values(BaseModel):
@@ -47,7 +48,7 @@ class Values(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, **values: Any):
+    def __init__(self, /, **values: Any):  # the slash: a file may hold any name
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -328,11 +329,22 @@ class Config(Values):
         """The config that `text` describes. `source` is what an error calls it."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{source} is not JSON ({error}): repair or replace it.") from None
         if not isinstance(values, dict):
             raise UserError(f"{source} must be a JSON object of names and values.")
-        return cls(**values)
+        return cls(**without_format(values, source))
+
+
+def without_format(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """What a file holds but for the `format` that it was written in; the first one had no number.
+
+    Raises `UserError` for one that is newer than this nam.
+    """
+    found = values.get("format", FORMAT)
+    if found not in range(1, FORMAT + 1):
+        raise UserError(f"{source} has format {found}, and this nam reads up to {FORMAT}: install a newer nam.")
+    return {name: value for name, value in values.items() if name != "format"}
 
 
 class Execution(Values):

@@ -1,5 +1,7 @@
 """Evaluates a finished run: `python -m nam.evaluate logs/runs/NAME`."""
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -47,8 +49,6 @@ class Options(Values):
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.evaluate", DESCRIPTION)
     with command.quiet():
-        from tensorboardX import SummaryWriter
-
         from nam import data, evaluation, events, machine, models, pictures, plots
         from nam.runs import MODEL, Run
 
@@ -59,6 +59,9 @@ def main(argv: Sequence[str]) -> None:
         print(scorecard.together(found))
         run.write("together.json", found)
         return
+    card = run.read("hardware.json")
+    if card and (changes := machine.other_versions(card, machine.card())):
+        print(f"the run was trained with other software: {changes}", file=sys.stderr)
     config = run.config()
     model = models.load(run.path / MODEL)
     elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}
@@ -89,12 +92,12 @@ def main(argv: Sequence[str]) -> None:
             figures["curves"] = plots.curves(history)
     try:
         run.write("evaluation.json", found)
-        with SummaryWriter(str(run.path)) as writer:
-            writer.add_text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
+        with contextlib.closing(events.EventFile(run.path)) as file:
+            file.text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
             for name, figure in figures.items():
                 (run.path / "plots").mkdir(exist_ok=True)
                 figure.savefig(run.path / "plots" / f"{name}.png", dpi=120)
-                writer.add_image(f"evaluation/{name}", plots.pixels(figure), dataformats="HWC")
+                file.image(f"evaluation/{name}", plots.pixels(figure))
     except OSError as error:
         raise UserError(f"cannot write to {run.path} ({error.strerror}): the table is all there is.") from None
     if figures:

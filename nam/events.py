@@ -1,16 +1,19 @@
 """What TensorBoard shows of a run: scalars, pictures, machine, config and HParams. Written without TensorFlow."""
 
+import io
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto import summary_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nam.command import quiet
 from nam.config import Config, studies
@@ -41,6 +44,57 @@ def history(run: Run) -> dict[str, list[float]]:
     return found
 
 
+class EventFile:
+    """An event file of TensorBoard's; what cannot be written is told to whoever writes it, and not to a thread.
+
+    Args:
+        folder: Where it lies; made if it is not there.
+        first_epoch: TensorBoard drops what earlier files of the folder hold of this epoch and later ones. `None`: it
+            keeps them.
+
+    Raises:
+        OSError: If it cannot be written, then or in any later call.
+    """
+
+    def __init__(self, folder: Path, first_epoch: int | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        # TensorBoard knows such files by `tfevents`, and takes them in the order of their names.
+        self._file = (folder / f"events.out.tfevents.{time.time():.6f}.nam").open("xb")
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        if first_epoch is not None:
+            self._write(step=first_epoch, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+        self.flush()
+
+    def scalar(self, tag: str, value: float, epoch: int) -> None:
+        self.summary(summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, simple_value=value)]), epoch)
+
+    def text(self, tag: str, markdown: str, epoch: int = 0) -> None:
+        self.summary(text_pb(tag, markdown), epoch)
+
+    def image(self, tag: str, pixels, epoch: int = 0) -> None:
+        """Adds a picture, `(height, width, 3)` uint8."""
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG")
+        height, width, colours = pixels.shape
+        picture = summary_pb2.Summary.Image(
+            height=height, width=width, colorspace=colours, encoded_image_string=encoded.getvalue()
+        )
+        self.summary(summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=picture)]), epoch)
+
+    def summary(self, summary: summary_pb2.Summary, epoch: int = 0) -> None:
+        self._write(step=epoch, summary=summary)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, **event) -> None:
+        self._records.write(event_pb2.Event(wall_time=time.time(), **event).SerializeToString())
+
+
 class Events:
     """A run's event files: `train/`, `validation/`, and its own folder for HParams and the final accuracies.
 
@@ -50,21 +104,19 @@ class Events:
 
     def __init__(self, run: Run, first_epoch: int = 0, groups: Sequence[str] = ("", "train", "validation")):
         config, card = run.read("config.json"), run.read("hardware.json")
-        self.writers = {
-            group: SummaryWriter(str(run.path / group), purge_step=first_epoch, flush_secs=3600) for group in groups
-        }
-        for writer in self.writers.values():
-            writer.add_text("machine", _table(card), first_epoch)
-            writer.add_text("config", _table(config), first_epoch)
+        self.files = {group: EventFile(run.path / group, first_epoch) for group in groups}
+        for file in self.files.values():
+            file.text("machine", _table(card), first_epoch)
+            file.text("config", _table(config), first_epoch)
         study = run.path.parent.name
-        self._add(_session(metadata.EXPERIMENT_TAG, experiment=_columns(study, config)))
+        self.files[""].summary(_session(metadata.EXPERIMENT_TAG, experiment=_columns(study, config)))
         values = {key: _hparam(value) for key, value in {"study": study, **config}.items()}
-        self._add(hparams.hparams_pb(values, trial_id=f"{study}/{run.path.name}"))
+        self.files[""].summary(hparams.hparams_pb(values, trial_id=f"{study}/{run.path.name}"))
         self.flush()
 
     def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
         for tag, value in values.items():
-            self.writers[group].add_scalar(tag, value, epoch)
+            self.files[group].scalar(tag, float(value), epoch)
 
     def final(self, found: dict[str, dict[str, float] | None], epoch: int) -> None:
         """Adds the accuracies of the best model on each split, as `test/deterministic` and so on: the run is done."""
@@ -74,23 +126,19 @@ class Events:
             )
         # Without an end the dashboard calls the run unfinished.
         end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
-        self._add(_session(metadata.SESSION_END_INFO_TAG, session_end_info=end))
+        self.files[""].summary(_session(metadata.SESSION_END_INFO_TAG, session_end_info=end))
 
     def image(self, group: str, tag: str, pixels, epoch: int) -> None:
         """Adds a picture, `(height, width, 3)` uint8."""
-        self.writers[group].add_image(tag, pixels, epoch, dataformats="HWC")
+        self.files[group].image(tag, pixels, epoch)
 
     def flush(self) -> None:
-        for writer in self.writers.values():
-            writer.flush()
+        for file in self.files.values():
+            file.flush()
 
     def close(self) -> None:
-        for writer in self.writers.values():
-            writer.close()
-
-    def _add(self, summary) -> None:
-        # tensorboard and tensorboardX each have their own class of the same message.
-        self.writers[""].file_writer.add_summary(Summary.FromString(summary.SerializeToString()), 0)
+        for file in self.files.values():
+            file.close()
 
 
 def of_copy(run: Run) -> None:

@@ -4,11 +4,13 @@ import contextlib
 import os
 from pathlib import Path
 
+PARTIAL = ".partial-"
+
 
 @contextlib.contextmanager
 def replacing(path: Path):
     """A temporary path that takes the place of `path` when the block ends well: never half a file."""
-    temporary = path.with_name(f".partial-{path.name}")
+    temporary = path.with_name(PARTIAL + path.name)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -16,3 +18,9 @@ def replacing(path: Path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Removes what a process that was killed had begun to write there; to be called while no other writes there."""
+    for path in folder.glob(PARTIAL + "*"):
+        path.unlink()

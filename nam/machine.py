@@ -14,6 +14,8 @@ import keras
 import psutil
 import pynvml
 
+PACKAGES = ("nam", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
+
 
 def card() -> dict[str, Any]:
     """The machine and the software: accelerator or CPU, memory, versions, and the commit of nam's own code."""
@@ -26,11 +28,21 @@ def card() -> dict[str, Any]:
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
     }
-    for package in ("nam", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy"):
+    for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             values[package] = metadata.version(package)
     values["commit"] = _commit()
     return values
+
+
+def other_versions(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Where the software of two cards differs, as `keras 3.14.0, now 3.15.0`; empty where it does not."""
+    names = ("python", "backend", *PACKAGES)
+    return "; ".join(
+        f"{name} {then.get(name, 'none')}, now {now.get(name, 'none')}"
+        for name in names
+        if then.get(name) != now.get(name)
+    )
 
 
 def keep_memory() -> None:

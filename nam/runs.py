@@ -7,12 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+from pydantic import BaseModel, ValidationError
 
-from nam.config import Config, Execution, named_configs
+from nam.config import FORMAT, Config, Execution, named_configs, without_format
 from nam.errors import UserError
-from nam.files import replacing
+from nam.files import clear, replacing
 
 MODEL = "model.keras"
+STATE = "state.npz"  # all that it takes to go on with training
+VERSIONED = ("config.json", "result.json")
+
+
+class _Dataset(BaseModel):
+    """What is relied on in `dataset.json`."""
+
+    classes: list[str]
+
+
+class _Shares(BaseModel):
+    deterministic: float
+
+
+class _Result(BaseModel):
+    """What is relied on in `result.json`."""
+
+    validation: _Shares
+    test: _Shares | None
+    epochs: int
+    best_epoch: int
+    seconds: dict[str, float]
+    dataset: dict[str, Any]
+
+
+SHAPES = {"dataset.json": _Dataset, "result.json": _Result}
 
 
 class Busy(UserError):
@@ -36,7 +63,7 @@ class Run:
         """The folder of a resolved config's run. Raises `UserError` if another run lives there."""
         names = {"name": execution.name or name_of(config), "study": execution.study}
         for field, name in names.items():
-            if re.search(r"[/\\\0]|^\.|^$", name) or len(name.encode()) > 200:
+            if re.search(r"[/\\\0\ud800-\udfff]|^\.|^$", name) or len(name.encode()) > 200:
                 raise UserError(f"{field} must be a plain folder name of at most 200 letters. Received: {field}={name}")
         run = cls(Path(execution.logs).expanduser() / names["study"] / names["name"])
         existing = run.config()
@@ -65,14 +92,21 @@ class Run:
         return only_one(self.path.with_name(f".{self.path.name}.lock"), f"another process trains {self.path}")
 
     def create(self, config: Config, dataset: dict[str, Any], **how) -> None:
-        """Writes what the run is, its data, and the machine's card; `how` adds how it is computed to the card."""
+        """Writes what the run is, its data, and the machine's card; `how` adds how it is computed to the card.
+
+        Says if the run began with other versions of the software.
+        """
         from nam import machine  # here: it takes Keras along, and who only reads runs does not need that
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            clear(self.path)
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
-            self.write("hardware.json", {**machine.card(), **how})
+            before, card = self.read("hardware.json"), {**machine.card(), **how}
+            if before and (changes := machine.other_versions(before, card)):
+                print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
+            self.write("hardware.json", card)
         except OSError as error:
             raise unwritable(self.path, error) from None
 
@@ -94,18 +128,35 @@ class Run:
             values = json.loads(path.read_text())
             if not isinstance(values, dict):
                 raise ValueError("it holds no names and values")
+            if name in VERSIONED:
+                values = without_format(values, str(path))
+            if name in SHAPES:
+                SHAPES[name].model_validate(values)
         except FileNotFoundError:
             return None
         except NotADirectoryError:
             raise UserError(f"{self.path} is not a folder, and a run is one: name another.") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path} ({error}): repair it, or train its run anew elsewhere.") from None
+        except (OSError, ValueError, RecursionError) as error:
+            fault = error.errors()[0] if isinstance(error, ValidationError) else None
+            what = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else error
+            raise UserError(f"cannot read {path} ({what}): repair it, or train its run anew elsewhere.") from None
         return values
 
     def write(self, name: str, values: dict[str, Any]) -> None:
+        values = {"format": FORMAT, **values} if name in VERSIONED else values
         text = json.dumps(values, indent=1) + "\n"
         with replacing(self.path / name) as temporary:
             temporary.write_text(text)
+
+
+def lost(run: Run, error: OSError) -> UserError:
+    """What to say where training could not write to its run."""
+    if not run.path.is_dir():
+        return UserError(f"{run.path} was removed while its run was trained: the same command begins anew.")
+    return UserError(
+        f"cannot write to {run.path} ({error.strerror or error}): make room there, or mend what keeps it from being "
+        "written; the same command then goes on from the last epoch that was saved."
+    )
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

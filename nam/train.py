@@ -1,5 +1,6 @@
 """Trains one run: `python -m nam.train --glimpses 8`."""
 
+import contextlib
 import math
 import shlex
 import sys
@@ -35,7 +36,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
             import keras
 
             from nam import callbacks, data, machine, models  # noqa: F401 (callbacks: so that it comes quietly)
-            from nam.runs import Run
+            from nam.runs import STATE, Run, lost
         except ModuleNotFoundError as error:
             raise UserError(
                 f"{error.name} is not installed: install it, or set KERAS_BACKEND to tensorflow or jax, whichever is."
@@ -53,6 +54,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     run = Run.of(config, execution)
     finished = run.read("result.json")
     if finished is not None:
+        (run.path / STATE).unlink(missing_ok=True)  # if killed in between
         print(f"finished before: {run.path}")
         return finished
 
@@ -75,7 +77,10 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
         finished = run.read("result.json")  # another process may have ended it meanwhile
         if finished is None:
             run.create(config, dataset, jit=execution.jit, mixed_precision=execution.mixed_precision)
-            finished = _complete(run, config, execution, model, splits)
+            try:
+                finished = _complete(run, config, execution, model, splits)
+            except OSError as error:
+                raise lost(run, error) from None
         return finished
 
 
@@ -127,6 +132,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
             signals.check()
             epochs = len(resume.history)
             events.final(found, epochs)
+            events.close()
     except Exception:
         for split in splits[:3]:
             if split.failure:  # told plainly, not through the backend's own error
@@ -137,7 +143,8 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
         stop.add_note(f"{done}: the same command goes on from there ({run.path})")
         raise
     finally:
-        events.close()
+        with contextlib.suppress(OSError):  # what kept it from being written has been told
+            events.close()
 
     speeds = sorted(epoch["images_per_second"] for epoch in resume.history)
     seconds = sum(epoch["seconds"] for epoch in resume.history)

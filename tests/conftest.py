@@ -12,6 +12,22 @@ PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../sha
 PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Prints how many cases the tests tried that record them as a property."""
+    tried = {
+        report.nodeid: count
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, count in getattr(report, "user_properties", ())
+        if name == "cases"
+    }
+    if tried:
+        terminalreporter.section("cases tried")
+        for test, count in tried.items():
+            terminalreporter.line(f"{count:>6,}  {test}")
+        terminalreporter.line(f"{sum(tried.values()):>6,}  in all")
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)

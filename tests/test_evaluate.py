@@ -54,7 +54,7 @@ def test_pictures_lie_in_the_folder_and_in_tensorboard(evaluated, folder):
     assert {path.name for path in (folder / "plots").iterdir()} == {f"{name}.png" for name in names}
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) == {f"evaluation/{name}" for name in names}
-    assert "evaluation/test/text_summary" in tags["tensors"]
+    assert "evaluation/test" in tags["tensors"]
 
 
 def test_the_table_holds_what_was_found(evaluated):

@@ -155,6 +155,11 @@ def _arrays(name: str, data_dir: str | None):
             or {train_images.dtype, test_images.dtype} != {np.dtype("uint8")}
         ):
             raise ValueError("images and labels do not match")
+        labels = np.concatenate([train_labels, test_labels])
+        if labels.dtype.kind not in "iu" or not np.isin(labels, range(10)).all():
+            raise ValueError("labels are not whole numbers from 0 to 9")
+        if len(train_labels) < 10 or not len(test_labels):
+            raise ValueError("there are not ten images to train on and one to test")
     except ImportError as error:
         raise UserError(
             f"{found or name} needs TensorFlow to be read ({error.name} is missing): install tensorflow-datasets, or "

@@ -8,6 +8,7 @@ import contextlib
 import io
 import tarfile
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ HOME = "http://ufldl.stanford.edu/housenumbers/"  # its archives are train.tar.g
 MARGIN = 1.3  # side of the square around a number, relative to the number's longer side
 STRUCT = "digitStruct.mat"
 CACHE = "crops.npz"
+MAX_BYTES = 2**30  # of a file in an archive; the largest published is a tenth of that
 
 
 class Numbers(NamedTuple):
@@ -152,10 +154,12 @@ def entries(struct, path: Path) -> Iterator[Entry]:
                 text = "".join(map(chr, file[name][:, 0]))
                 columns = [values(file[box], field) for field in ("label", "left", "top", "width", "height")]
                 labels, *rest = (np.array(column, "float32") for column in columns)
-                labels = labels.astype(int) % 10  # 10 stands for 0
-                yield Entry(text, labels, np.stack(rest, axis=1))
-    except (OSError, KeyError, RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
-        what = str(error).strip().splitlines()[0][:200]
+                boxes = np.stack(rest, axis=1)
+                if not np.isin(labels, range(11)).all() or not np.isfinite(boxes).all() or not len(labels):
+                    raise ValueError(f"{text!r} has labels {labels} and boxes {boxes.tolist()}")
+                yield Entry(text, labels.astype(int) % 10, boxes)  # 10 stands for 0
+    except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
+        what = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise UserError(f"cannot read the {STRUCT} of {path} ({what}): take another copy from {HOME}") from None
 
 
@@ -173,19 +177,28 @@ def _opened(path: Path) -> Iterator[tuple[object, Callable]]:
         yield path / STRUCT, of_folder
         return
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:gz") as archive:
             members = {Path(member.name).name: member for member in archive if member.isfile()}
             if STRUCT not in members:
                 raise UserError(f"{path} has no {STRUCT}: take another copy from {HOME}")
 
+            def content(member: tarfile.TarInfo) -> bytes:
+                if member.size > MAX_BYTES:
+                    raise UserError(
+                        f"{member.name!r} in {path} has {member.size:,} bytes, {MAX_BYTES:,} at most are read: take "
+                        f"another copy from {HOME}"
+                    )
+                return archive.extractfile(member).read()
+
             def of_archive(name: str):
                 # Read in memory: nothing of an archive is ever written anywhere.
                 member = members.get(Path(name).name)
-                return None if member is None else _Named(archive.extractfile(member).read(), f"{path}: {name}")
+                return None if member is None else _Named(content(member), f"{path}: {name}")
 
-            yield io.BytesIO(archive.extractfile(members[STRUCT]).read()), of_archive
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"cannot read {path} ({error}): take another copy from {HOME}") from None
+            yield io.BytesIO(content(members[STRUCT])), of_archive
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        what = str(error).splitlines()[0] if str(error) else "it is cut"
+        raise UserError(f"cannot read {path} ({what}): take another copy from {HOME}") from None
 
 
 class _Named(io.BytesIO):

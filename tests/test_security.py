@@ -1,0 +1,183 @@
+"""A file from a stranger runs no code, leaves its folder nowhere, and takes no more memory than it may."""
+
+import io
+import re
+import struct
+import subprocess
+import tarfile
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from nam import callbacks, models, predict, runs
+from nam.config import Config, Execution
+from nam.data import images, sources, svhn
+from nam.errors import UserError
+from nam.runs import MODEL, STATE, Run
+from tests.data.test_svhn import write
+from tests.small import SMALL, run
+
+ROOT = Path(__file__).parents[1]
+
+
+class Hostile:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_model_with_code_in_it_is_refused(tmp_path):
+    mark, path = tmp_path / "mark", tmp_path / "model.keras"
+    inputs, name = keras.Input((2,)), str(mark)
+    code = keras.layers.Lambda(lambda x: [Path(name).touch(), x][1], output_shape=(2,))
+    hostile = keras.Model(inputs, code(inputs))
+    mark.unlink(missing_ok=True)  # building it has run it
+    hostile.save(path)
+    with pytest.raises(UserError, match="cannot load the model"):
+        models.load(path)
+    with pytest.raises(UserError, match="cannot load the model"):
+        predict.open_model(str(path))
+    assert not mark.exists()
+
+
+def test_a_model_that_names_a_function_of_the_system_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    config = '{"module": "os", "class_name": "system", "config": {"command": "touch mark"}, "registered_name": null}'
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", config)
+        file.writestr("metadata.json", '{"keras_version": "3.15.0"}')
+        file.writestr("model.weights.h5", b"")
+    with pytest.raises(UserError, match="cannot load the model"):
+        models.load(path)
+
+
+def test_pickles_are_never_read(tmp_path, monkeypatch):
+    mark = tmp_path / "mark"
+    hostile = np.array([Hostile(mark)], dtype=object)
+    np.savez(tmp_path / "mnist.npz", x_train=hostile, y_train=hostile, x_test=hostile, y_test=hostile)
+    with pytest.raises(UserError, match="cannot read mnist"):
+        sources.read(Config(dataset="mnist").resolved("mnist"), str(tmp_path))
+    np.savez(tmp_path / svhn.CACHE, parts=hostile)
+    for part in ("train", "test"):
+        write(tmp_path / part, [[(1, 5, 5, 10, 20)]])
+    assert len(svhn.read(tmp_path)[0].labels) == 1  # read anew, the cache being no use
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no more"):
+        patch.setattr(callbacks.Resume, "_save_model", lambda self: (_ for _ in ()).throw(OSError("no more")))
+        patch.setattr(runs, "lost", lambda run, error: error)
+        patch.setattr("nam.train.lost", lambda run, error: error, raising=False)
+        run(tmp_path, epochs=1)
+    np.savez(tmp_path / "runs" / "run" / STATE, meta=hostile, v0=hostile)
+    with pytest.raises(UserError, match="cannot resume from"):
+        run(tmp_path, epochs=1)
+    assert not mark.exists()
+
+
+def test_no_module_reads_pickles():
+    for path in (ROOT / "nam").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(
+            r"import pickle|joblib|allow_pickle=True|safe_mode=False|yaml\.load|\beval\(|\bexec\(", text
+        ), path
+        for call in re.findall(r"np\.load\([^)]*\)", text):
+            assert "allow_pickle=False" in call, path
+
+
+def test_an_archive_writes_nothing_and_leaves_its_folder_nowhere(tmp_path):
+    part, path = write(tmp_path / "train", [[(1, 5, 5, 10, 20)], [(2, 5, 5, 10, 20)]]), tmp_path / "hostile.tar.gz"
+    secret = tmp_path / "secret.png"
+    secret.write_bytes((part / "2.png").read_bytes())
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(part / svhn.STRUCT, f"../../{svhn.STRUCT}")
+        archive.add(part / "1.png", "/train/1.png")
+        link = tarfile.TarInfo("train/2.png")
+        link.type, link.linkname = tarfile.SYMTYPE, str(secret)
+        archive.addfile(link)
+    before = sorted(tmp_path.rglob("*"))
+    assert len(svhn.crops(path).labels) == 1  # the link is followed nowhere: its image is missing
+    assert sorted(tmp_path.rglob("*")) == before and not (tmp_path.parent / svhn.STRUCT).exists()
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_at_once(tmp_path, monkeypatch):
+    part, path = write(tmp_path / "train", [[(1, 5, 5, 10, 20)]]), tmp_path / "bomb.tar.gz"
+    monkeypatch.setattr(svhn, "MAX_BYTES", 2**20)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(part / svhn.STRUCT, f"train/{svhn.STRUCT}")
+        bomb = tarfile.TarInfo("train/1.png")
+        bomb.size = 2**24
+        archive.addfile(bomb, io.BytesIO(bytes(bomb.size)))
+    assert path.stat().st_size < 2**17
+    with pytest.raises(UserError, match="16,777,216 bytes, 1,048,576 at most are read"):
+        svhn.crops(path)
+
+
+def bomb(side):
+    """A PNG of so many white pixels, a thousandth of that in bytes."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compressobj(9)
+    body = b"".join(rows.compress(b"\0" * (side // 8 + 1)) for _ in range(side)) + rows.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])  # one that Pillow only warns of, and one that it refuses
+def test_an_image_of_too_many_pixels_is_refused_at_once(tmp_path, side):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(side))
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="cannot read the image .*pixels"):
+        images.decode(path, 1)
+    assert time.monotonic() - begun < 1 and path.stat().st_size < side**2 / 800
+
+
+@pytest.mark.parametrize("field", ["name", "study"])
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "..", "a/../../b", "a\0b", "\ud800", ".hidden"])
+def test_a_runs_name_cannot_leave_the_logs(tmp_path, field, name):
+    config = Config(**SMALL).resolved("digits")
+    with pytest.raises(UserError, match="plain folder name"):
+        Run.of(config, Execution(logs=str(tmp_path / "logs"), **{field: name}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dataset", ["folder:/a/..", "folder:../../x", "folder:/", "folder:a\0b"])
+def test_a_runs_own_name_is_one_folder_whatever_its_dataset(tmp_path, dataset):
+    try:
+        path = Run.of(Config(dataset=dataset).resolved(dataset), Execution(logs=str(tmp_path))).path
+    except UserError:
+        return
+    assert path.parent == tmp_path / "runs" and path.name not in ("", ".", "..")
+
+
+def test_what_is_committed_names_no_machine_and_nobody():
+    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    home = rb"/(?:root|home/[a-z]|Users/[A-Za-z]|work/[a-z]|tmp/[a-z])"
+    for name in found.decode().split("\0"):
+        if name.startswith(("logs/", "notebooks/", "docs/", "benchmarks/results")) and (ROOT / name).is_file():
+            content = (ROOT / name).read_bytes()
+            assert not re.search(home, content), f"{name}: {re.search(home, content)}"
+
+
+def test_tensorboard_is_shown_to_this_machine_only():
+    text = (ROOT / "README.md").read_text() + "".join(p.read_text() for p in (ROOT / "nam").rglob("*.py"))
+    assert "tensorboard --logdir" in text  # which binds to localhost, unless told otherwise
+    assert not re.search(r"--bind_all|--host[ =]0\.0\.0\.0", text)
+
+
+def test_an_unknown_class_in_a_model_is_refused(tmp_path, finished):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(finished[0] / MODEL) as whole, zipfile.ZipFile(path, "w") as file:
+        for name in whole.namelist():
+            file.writestr(name, whole.read(name).replace(b"RecurrentAttention", b"RecurrentAttentive"))
+    with pytest.raises(UserError, match="cannot load the model"):
+        models.load(path)
