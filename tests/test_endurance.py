@@ -1,0 +1,37 @@
+"""A long run: memory, open files and compiling stay as they are."""
+
+import gc
+
+import psutil
+import pytest
+
+from nam import callbacks
+from nam.models import RecurrentAttention
+from tests.small import run
+
+EPOCHS = 300
+
+
+@pytest.mark.slow
+def test_a_long_run_takes_no_more_as_it_goes(tmp_path, monkeypatch):
+    process, memory, files, traces, traced = psutil.Process(), [], [], [], []
+    call, ended = RecurrentAttention.call, callbacks.Obey.on_epoch_end
+
+    def counted(self, *args, **kwargs):
+        traced.append(1)  # Python runs it only while it is traced
+        return call(self, *args, **kwargs)
+
+    def watched(self, epoch, logs=None):
+        gc.collect()
+        memory.append(process.memory_info().rss)
+        files.append(process.num_fds())
+        traces.append(len(traced))
+        ended(self, epoch, logs)
+
+    monkeypatch.setattr(RecurrentAttention, "call", counted)
+    monkeypatch.setattr(callbacks.Obey, "on_epoch_end", watched)
+    result = run(tmp_path, epochs=EPOCHS, train_size=256)
+    assert result["epochs"] == EPOCHS == len(memory)
+    assert max(memory[10:]) < 1.05 * memory[10]
+    assert max(files[10:]) <= files[10]
+    assert traces[-1] == traces[0]

@@ -1,0 +1,90 @@
+"""A run is what its config says: again the same, fed back the same, and in a later version still to be read."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nam import callbacks, evaluate, events, machine, models, train
+from nam.config import FORMAT, Config, load_config
+from nam.errors import UserError
+from nam.runs import MODEL, Run
+from tests.small import SMALL, run
+
+OLD = Path(__file__).parent / "fixtures" / "run-of-format-1"
+
+
+def curves(folder):
+    found = {}
+    for group in ("train", "validation"):
+        accumulator = EventAccumulator(str(folder / group), {"scalars": 0}).Reload()
+        for tag in accumulator.Tags()["scalars"]:
+            if "second" not in tag:
+                found[group, tag] = [event.value for event in accumulator.Scalars(tag)]
+    return found
+
+
+def test_a_config_fed_back_gives_the_same_run_to_the_last_digit(finished, tmp_path):
+    folder, result = finished
+    words = ["--config", str(folder / "config.json"), "--logs", str(tmp_path), "--name", "run", "--jit", "off"]
+    assert train.main(words) == 0
+    again = Run(tmp_path / "runs" / "run")
+    for split in ("test", "validation"):
+        assert again.read("result.json")[split] == result[split]
+    assert curves(again.path) == curves(folder)
+    for ours, theirs in zip(*(models.load(p / MODEL).get_weights() for p in (again.path, folder)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_another_seed_gives_another_run(finished, tmp_path):
+    run(tmp_path, seed=1)
+    assert curves(tmp_path / "runs" / "run") != curves(finished[0])
+
+
+def test_other_versions_than_the_recorded_ones_are_named(tmp_path, monkeypatch, capsys):
+    card = machine.card()
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "card", lambda: {**card, "keras": "3.14.0", "python": "3.11.0"})
+        patch.setattr(callbacks.Resume, "finish", lambda self: (_ for _ in ()).throw(UserError("stop")))
+        with pytest.raises(UserError, match="stop"):
+            run(tmp_path, epochs=1)
+    folder = tmp_path / "runs" / "run"
+    (folder / "result.json").unlink()
+    run(tmp_path, epochs=1)
+    told = capsys.readouterr().out
+    assert f"other software: python 3.11.0, now {card['python']}; keras 3.14.0, now {card['keras']}" in told
+    run(tmp_path / "new", epochs=1)
+    assert "other software" not in capsys.readouterr().out
+    Run(folder).write("hardware.json", {**card, "numpy": "1.0"})
+    evaluate.main([str(folder), "--seeds", "1"])
+    assert f"trained with other software: numpy 1.0, now {card['numpy']}" in capsys.readouterr().err
+
+
+def test_a_run_of_the_first_format_is_read_by_every_part(tmp_path, capsys):
+    folder = shutil.copytree(OLD, tmp_path / "runs" / "run")
+    opened, expected = Run.open(folder), json.loads((OLD / "expected.json").read_text())
+    assert opened.config().model_dump(mode="json").items() >= expected["config"].items()
+    model = models.load(folder / MODEL)
+    images = np.array(expected["images"], "uint8")
+    logits = np.asarray(model(images)["logits"])
+    np.testing.assert_allclose(logits, expected["logits"], rtol=1e-3, atol=1e-4)
+    assert opened.read("result.json")["validation"]["deterministic"] == expected["deterministic"]
+    assert events.history(opened)["val_accuracy"][-1] == pytest.approx(expected["deterministic"])
+    evaluate.main([str(folder), "--seeds", "1"])
+    assert "accuracy on" in capsys.readouterr().out
+    assert train.main(["--config", str(folder), "--logs", str(tmp_path), "--name", "run"]) == 0
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_files_say_their_format_and_a_newer_one_is_told(finished, tmp_path):
+    for name in ("config.json", "result.json"):
+        assert json.loads((finished[0] / name).read_text())["format"] == FORMAT
+    newer = tmp_path / "config.json"
+    newer.write_text(json.dumps({"format": FORMAT + 1, **json.loads(Config(**SMALL).to_json())}))
+    with pytest.raises(UserError, match="has format 2, and this nam reads up to 1: install a newer nam"):
+        load_config(str(newer))
+    with pytest.raises(UserError, match="install a newer nam"):
+        Run(tmp_path).config()
