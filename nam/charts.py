@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-POLICIES = {"frozen": "tab:blue", "learned": "tab:orange"}
+from nam.results import KINDS, POLICIES, VOTE
+
+COLORS = dict(zip(POLICIES, ("tab:blue", "tab:orange"), strict=True))
 PUBLISHED = "0.45"  # grey
-KINDS = {"vote": "vote of 10 gazes", "sampled": "one sampled gaze", "deterministic": "deterministic gaze"}
 
 
 def sweep(table: pd.DataFrame, label: str) -> Figure:
@@ -33,7 +34,7 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         axes[kind].errorbar(rows["value"].map(places), 100 * rows[column], bars, capsize=3, **style)
 
     for kind, title in KINDS.items():
-        for policy, color in POLICIES.items():
+        for policy, color in COLORS.items():
             show(kind, policy, kind, "interval" if kind == "vote" else None, marker="o", color=color, label=policy)
         axes[kind].set(xlabel=label, title=title)
         if not ordered:
@@ -57,7 +58,7 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") ->
 
     Args:
         groups: By title, by the line's label: `Results.curve`s, or frames with the same index, `minutes` and
-            `val_vote_accuracy`; what has none is left out.
+            the `VOTE` of `nam.results`; what has none is left out.
         label: What the lines' labels are.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
@@ -67,9 +68,9 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") ->
     shown = {}
     for (title, group), (by_epoch, by_time) in zip(groups.items(), axes.T, strict=True):
         for name, curve in group.items():
-            if "val_vote_accuracy" not in curve:
+            if VOTE not in curve:
                 continue
-            accuracy, color = 100 * curve["val_vote_accuracy"], colors[name]
+            accuracy, color = 100 * curve[VOTE], colors[name]
             (shown[name],) = by_epoch.plot(curve.index, accuracy, color=color)
             if "minutes" in curve:
                 by_time.plot(curve["minutes"], accuracy, color=color)

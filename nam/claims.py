@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nam import published
-from nam.results import Results
+from nam.results import POLICIES, VOTE, Results
 
-POLICIES = ("frozen", "learned")
 STRAIGHT = 0.1  # a time that keeps so close to a straight line is linear
 EARLY = 30 / 76  # the paper's "first 30 minutes", of the 76 that its baseline took
-VOTE = "val_vote_accuracy"
 MEAN = 5  # epochs that a value read off a curve is the mean of, as one epoch's is noisy
 
 CONFIRMED = "confirmed"

@@ -13,7 +13,7 @@ from scipy import stats
 from nam import charts, claims, command, published
 from nam.config import Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
-from nam.results import COST, Results
+from nam.results import COST, POLICIES, VOTE, Results
 
 DESCRIPTION = (
     "Writes REPORT.md and its figures from the runs under LOGS: what became of the paper's ten claims, and for each "
@@ -154,7 +154,7 @@ def published_curve(config) -> pd.DataFrame:
     """What is known of a config's published curve, as `Results.curve` gives ours."""
     found = published.find(config)
     curve = pd.Series(found.curve if found else (), dtype=float)
-    frame = pd.DataFrame({"val_vote_accuracy": curve.to_numpy()}, index=pd.RangeIndex(1, len(curve) + 1, name="epoch"))
+    frame = pd.DataFrame({VOTE: curve.to_numpy()}, index=pd.RangeIndex(1, len(curve) + 1, name="epoch"))
     if found and found.seconds_per_epoch:
         frame["minutes"] = frame.index * found.seconds_per_epoch / 60
     return frame
@@ -190,7 +190,7 @@ def _introduction(results: Results) -> str:
     plan = studies()["baseline"].fixed
     told = ", ".join(
         f"{100 * results.threshold(policy):.1f} points ({policy})"
-        for policy in claims.POLICIES
+        for policy in POLICIES
         if not math.isnan(results.threshold(policy))
     )
     seeds = len(studies()["baseline"].seeds)

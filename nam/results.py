@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from nam import events, published
-from nam.config import Config, studies
+from nam.config import VOTES, Config, studies
 from nam.errors import UserError
 from nam.runs import Run
 
-KINDS = ("sampled", "deterministic", "vote")
+KINDS = {
+    "vote": f"vote of {VOTES} gazes", "sampled": "one sampled gaze", "deterministic": "deterministic gaze"
+}  # fmt: skip
+POLICIES = ("frozen", "learned")
+VOTE = "val_vote_accuracy"  # as `events.history` calls it
 COST = ("parameters", "multiply_adds", "pixels_read", "pixels_touched")
 
 

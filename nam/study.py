@@ -85,7 +85,7 @@ def tasks(chosen: dict[str, Study], epochs: int | None = None, seeds: int | None
         if seeds is not None:
             study = study.model_copy(update={"seeds": tuple(range(seeds))})
         for run, config in study.runs(epochs).items():
-            found.append(Task(name, run, config.resolved(config.dataset), study.test))
+            found.append(Task(name, run, config, study.test))
     return found
 
 
