@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from nam import numbers
-from nam.data.boxes import overlap_by_look
+from nam.data.boxes import overlaps
 from nam.data.pipeline import Batches
 
 SEED = 20190621  # of the gazes drawn in evaluation: the same for every model and epoch
@@ -96,6 +96,7 @@ class Evaluator:
         self.votes = votes
         self._both = _Both(model, votes)
         self._both.compile(jit_compile=jit)
+        self._framed: dict[Batches, tuple[np.ndarray, int, int]] = {}  # boxes and size of images, always the same
 
     def probabilities(self, batches: Batches) -> dict[str, np.ndarray]:
         """Of the classes: `deterministic (n, classes)`, and `sampled (n, votes, classes)` if the model samples.
@@ -117,8 +118,9 @@ class Evaluator:
         if labels.ndim == 2:
             told = told._replace(digits=numbers.digits_right(answers, labels))
         if "thetas" in found:
-            boxes, (height, width) = batches.all_but_images().boxes, batches.batch(0).images.shape[1:3]
-            told = told._replace(overlap=float(overlap_by_look(found["thetas"], boxes, height, width).mean()))
+            if batches not in self._framed:
+                self._framed[batches] = batches.all_but_images().boxes, *batches.batch(0).images.shape[1:3]
+            told = told._replace(overlap=float(overlaps(found["thetas"], *self._framed[batches]).mean()))
         if "sampled" in found:
             each = [share(read(copy)) for copy in found["sampled"].swapaxes(0, 1)]
             vote = share(read(found["sampled"].mean(axis=1)))

@@ -143,7 +143,9 @@ class Record(keras.callbacks.Callback):
         self.events.scalars("validation", validation, epoch)
         if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
             self.view = self.view or view(self.model, self.classes)
-            for name, figure in self.view.of_batch(self.batch).items():
+            with averaged(self.model):
+                figures = self.view.of_batch(self.batch)
+            for name, figure in figures.items():
                 self.events.image("validation", name, plots.pixels(figure), epoch)
         if isinstance(self.model, RecurrentAttention):
             self._tell_health(epoch)
@@ -156,7 +158,7 @@ class Record(keras.callbacks.Callback):
             self.warned = True
             print(
                 f"warning: the location network's gradient was 0 in epoch {epoch + 1}: it does not learn where to "
-                "look. A reinforce_weight of 0 does that, and so does a stopped gradient.",
+                "look. A reinforce_weight of 0 does that, and so does a gradient stopped at its means.",
                 flush=True,
             )
 
@@ -246,6 +248,8 @@ def averaged(model: keras.Model):
         return
     last = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
     optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:  # a copy: JAX gives away what a compiled pass has read
+        variable.assign(keras.ops.convert_to_numpy(variable).copy())
     try:
         yield
     finally:

@@ -119,7 +119,9 @@ class Config(Values):
         0.22, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
-        "fixed", description="what training makes of std: nothing, down to std_end along a line, learned like the means"
+        "fixed",
+        description="what training makes of std: nothing, down to std_end along a line, learned like the means (of a "
+        "learned policy)",
     )
     std_end: float = Field(0.05, gt=0, le=10, description="std of the last epoch where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(
@@ -188,8 +190,8 @@ class Config(Values):
         None,
         gt=0,
         lt=1,
-        description="momentum of the average of the weights that is validated and kept in place of the last. None: "
-        "no average",
+        description="momentum, per step, of the average of the weights that is validated and kept in place of the "
+        "last. None: no average",
     )
     curriculum: Literal["clutter", "canvas"] | None = Field(
         None, description="what grows to the task's size over the first epochs of training. None: nothing"
@@ -229,10 +231,6 @@ class Config(Values):
             raise UserError(
                 f"more than 8 scales need --scale-factors of at most {MAX_FACTOR}. Received: scales={self.scales}"
             )
-        if self.curriculum == "clutter" and self.task not in (None, *CLUTTER):
-            raise UserError(f"task '{self.task}' has no distractors to grow: leave --curriculum out, or take canvas.")
-        if self.curriculum and self.task in ("original", "sequence", "belaid"):
-            raise UserError(f"the images of task '{self.task}' do not grow: leave --curriculum out.")
         if self.model == "edram" and (self.bandwidth < MIN_WINDOW or self.hidden % 32):
             raise UserError(
                 f"edram reads windows of at least {MIN_WINDOW} pixels, and its hidden units are a multiple of 32: "
@@ -253,6 +251,10 @@ class Config(Values):
         """
         folder = dataset.startswith(FOLDER)
         task = self.task or ("original" if folder else "sequence" if dataset == "svhn" else "augmented")
+        if self.curriculum and task in ("original", "sequence", "belaid"):
+            raise UserError(f"the images of task '{task}' do not grow: leave --curriculum out.")
+        if self.curriculum == "clutter" and task not in CLUTTER:
+            raise UserError(f"task '{task}' has no distractors to grow: leave --curriculum out, or take canvas.")
         if task == "sequence":
             return self._sequence(dataset)
         if dataset == "svhn" or self.reading != "forward":
@@ -360,7 +362,7 @@ class Execution(Values):
     )
     jit: Literal["auto", "on", "off"] = Field("auto", description="compile with XLA; auto: where it is faster")
     mixed_precision: bool = Field(False, description="compute in float16 where it is safe (for GPUs)")
-    no_pictures: bool = Field(False, description="leave the pictures of the gaze out of the event files")
+    no_pictures: bool = Field(False, description="leave the pictures of what is looked at out of the event files")
     no_test: bool = Field(False, description="leave the test split alone, as one should while choosing values")
 
 
@@ -390,6 +392,15 @@ class Study(Values):
     policies: tuple[str, ...] = ("frozen", "learned")  # of a sweep
     seeds: tuple[int, ...] = (0,)
     test: bool = False  # whether the test split is used, as it may be once all is chosen
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Study":
+        for row in self.rows:
+            if not isinstance(row.get("label"), str) or not isinstance(row.get("config", ""), str):
+                raise UserError(f"a row has a label, and the config that it names is a text. Received: {row}")
+        if len({len(values) for values in self.vary.values()}) > 1:
+            raise UserError(f"what varies together has as many values each. Received: {self.vary}")
+        return self
 
     @property
     def varied(self) -> list[str]:

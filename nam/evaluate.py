@@ -59,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
         print(scorecard.together(found))
         run.write("together.json", found)
         return
-    card = run.read("hardware.json")
+    card = run.read("hardware.json") or {}
+    if "changes" in card:
+        print(f"the run was trained with changing software: {card['changes']}", file=sys.stderr)
     if card and (changes := machine.other_versions(card, machine.card())):
         print(f"the run was trained with other software: {changes}", file=sys.stderr)
     config = run.config()

@@ -12,7 +12,7 @@ from nam.accuracy import SEED, Evaluator
 from nam.attention import Reader
 from nam.config import VOTES
 from nam.data import load, sequences
-from nam.data.boxes import overlap_by_look
+from nam.data.boxes import overlaps
 from nam.errors import UserError
 from nam.gaze import Watcher, looks_taken
 from nam.models import EDRAM, RecurrentAttention
@@ -72,7 +72,7 @@ def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
     if isinstance(model, EDRAM):
         read = Reader(model).read(data)
         probabilities = read.probabilities
-        found["windows"] = {"overlap": overlap_by_look(read.thetas, seen.boxes, *images.shape[1:3]).tolist()}
+        found["windows"] = {"overlap": _by_look(read.thetas, seen.boxes, images)}
     else:
         probabilities = Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
     answers = numbers.read([numbers.log(probabilities)])
@@ -203,9 +203,14 @@ def _of_windows(read, seen, data) -> dict[str, Any]:
         "windows": {
             "alone": (read.looks.argmax(-1) == labels).mean(0).tolist(),
             "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
-            "overlap": overlap_by_look(read.thetas, seen.boxes, *data.batch(0).images.shape[1:3]).tolist(),
+            "overlap": _by_look(read.thetas, seen.boxes, data.batch(0).images),
         }
     }
+
+
+def _by_look(thetas, boxes, images) -> list[float]:
+    """The mean overlap of each look's windows with their targets, 0 where no image has one."""
+    return overlaps(thetas, boxes, *images.shape[1:3]).mean(0).filled(0).tolist()
 
 
 def over_seeds(values) -> tuple[float, float | None]:

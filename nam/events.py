@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run: scalars, pictures, machine, config and HParams. Written without TensorFlow."""
 
+import contextlib
 import io
 import json
 import time
@@ -137,8 +138,9 @@ class Events:
             file.flush()
 
     def close(self) -> None:
-        for file in self.files.values():
-            file.close()
+        with contextlib.ExitStack() as stack:  # so that each is closed, whatever becomes of the others
+            for file in self.files.values():
+                stack.callback(file.close)
 
 
 def of_copy(run: Run) -> None:

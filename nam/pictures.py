@@ -30,8 +30,7 @@ class View:
         look: What is seen of a few images `(n, height, width, channels)`: a `Reader`, or a `Viewer` of gazes.
     """
 
-    draws = False  # whether it has a name for what it draws, and a `figure`
-    name = ""
+    name = ""  # of what it draws; one without draws nothing, and has no `figure`
     looks_by: type = Reader
 
     def __init__(self, model, classes: Sequence[str]):
@@ -45,7 +44,7 @@ class View:
 
     def of_batch(self, batch: Batch) -> dict[str, Figure]:
         """What is seen of the first images of a batch, by name."""
-        if not self.draws:
+        if not self.name:
             return {}
         images = batch.images[:SHOWN]
         seen = self.look(images)
@@ -68,7 +67,6 @@ class View:
 class AttentionView(View):
     """Of a `SelfAttention`: what it attends to."""
 
-    draws = True
     name = "attention"
 
     def figure(self, images, seen, titles):
@@ -79,7 +77,6 @@ class AttentionView(View):
 class WindowsView(View):
     """Of an `EDRAM`: the windows that it reads."""
 
-    draws = True
     name = "windows"
 
     def figure(self, images, seen, titles):
@@ -102,7 +99,6 @@ class WindowsView(View):
 class GazeView(View):
     """Of a `RecurrentAttention`: its deterministic gaze."""
 
-    draws = True
     name = "gaze"
     looks_by = Viewer
 
@@ -149,7 +145,7 @@ class GazeView(View):
 def view(model, classes: Sequence[str]) -> View:
     """The view of a model of any kind."""
     kinds = {RecurrentAttention: GazeView, EDRAM: WindowsView, SelfAttention: AttentionView}
-    return kinds.get(type(model), View)(model, classes)
+    return next((kind for of, kind in kinds.items() if isinstance(model, of)), View)(model, classes)
 
 
 def _answer(probabilities, classes: Sequence[str]) -> str:

@@ -133,7 +133,7 @@ def main(argv: Sequence[str]) -> int:
     looks = isinstance(view, pictures.GazeView)
     if not looks and (options.gif or options.exit_confidence < 1):
         raise UserError(f"a {type(model).__name__} samples no gaze: leave --gif and --exit-confidence out.")
-    if options.figure and not view.draws:
+    if options.figure and not view.name:
         raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
     if options.exit_confidence < 1 and model.targets > 1:
         raise UserError("a number is read to its end: leave --exit-confidence out.")

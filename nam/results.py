@@ -82,16 +82,18 @@ class Results:
         Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
         `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best` is the best epoch of
         those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many. With several seeds,
-        `verdict` compares with the first row: a difference is one of more than twice its own deviation, which comes
-        from the deviations of all rows together.
+        `verdict` compares with the first row, by one sampled gaze where there are such: a difference is one of more
+        than twice its own deviation, which comes from the seeds of all rows together (of equal rows one in twenty is
+        told apart).
         """
-        split, rows, deviations = "test_" if studies()[study].test else "", [], []
+        split, rows, squares = "test_" if studies()[study].test else "", [], []
         for label, group in self.runs(study).groupby("value", sort=False):
             accuracies = group[f"{split}deterministic"].dropna()
-            deviations.append(accuracies.std(ddof=1))
+            judged = group[f"{split}sampled"].dropna() if group["model"].iloc[0] == "ram" else accuracies
+            squares += [*(judged - judged.mean()) ** 2]
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
-                "seeds": len(accuracies),
+                "seeds": len(accuracies), "judged": judged.mean(),
                 **{kind: group[f"{split}{kind}"].mean() for kind in KINDS},
                 "interval": _interval(accuracies.to_numpy(), group[f"{split or 'validation_'}images"].max()),
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
@@ -99,10 +101,12 @@ class Results:
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
                 **self._milliseconds(study, group.index[0]),
             })  # fmt: skip
-        table, deviation = pd.DataFrame(rows), pd.Series(deviations).pow(2).mean() ** 0.5
-        difference = table["deterministic"] - table["deterministic"].iloc[0]
-        threshold = 2 * deviation * (1 / table["seeds"] + 1 / table["seeds"].iloc[0]) ** 0.5
-        verdicts = [_verdict(*pair) for pair in zip(difference, threshold, strict=True)]
+        table = pd.DataFrame(rows)
+        judged, seeds = table.pop("judged"), table["seeds"].where(table["seeds"] > 0)
+        freedom = (seeds - 1).sum()
+        deviation = (sum(squares) / freedom) ** 0.5 if freedom else math.nan
+        threshold = 2 * deviation * (1 / seeds + 1 / seeds.iloc[0]) ** 0.5
+        verdicts = [_verdict(*pair) for pair in zip(judged - judged.iloc[0], threshold, strict=True)]
         return table.assign(verdict=["reference", *verdicts[1:]])
 
     def _milliseconds(self, study: str, run: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nam.config import FORMAT, Config, Execution, named_configs, without_format
 from nam.errors import UserError
@@ -18,25 +18,48 @@ STATE = "state.npz"  # all that it takes to go on with training
 VERSIONED = ("config.json", "result.json")
 
 
-class _Dataset(BaseModel):
-    """What is relied on in `dataset.json`."""
+class _Relied(BaseModel):
+    """What is relied on in a file of a run's; it may hold more."""
 
+    model_config = ConfigDict(strict=True)
+
+
+class _Dataset(_Relied):
+    name: str
+    task: str
+    train: int
+    validation: int
+    test: int
     classes: list[str]
 
 
-class _Shares(BaseModel):
+class _Shares(_Relied):
     deterministic: float
+    sampled: float = 0
+    vote: float = 0
+    votes: int = 0
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if len({"sampled", "vote", "votes"} & self.model_fields_set) not in (0, 3):
+            raise ValueError("of sampled, vote and votes some are missing")
+        return self
 
 
-class _Result(BaseModel):
-    """What is relied on in `result.json`."""
+class _Seconds(_Relied):
+    total: float
+    per_epoch: float
 
+
+class _Result(_Relied):
     validation: _Shares
     test: _Shares | None
     epochs: int
     best_epoch: int
-    seconds: dict[str, float]
-    dataset: dict[str, Any]
+    seconds: _Seconds
+    images_per_second: float
+    parameters: int
+    dataset: _Dataset
 
 
 SHAPES = {"dataset.json": _Dataset, "result.json": _Result}
@@ -103,9 +126,12 @@ class Run:
             clear(self.path)
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
-            before, card = self.read("hardware.json"), {**machine.card(), **how}
+            before, card = self.read("hardware.json") or {}, {**machine.card(), **how}
             if before and (changes := machine.other_versions(before, card)):
                 print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
+                card["changes"] = "; then ".join([before["changes"], changes] if "changes" in before else [changes])
+            elif "changes" in before:
+                card["changes"] = before["changes"]
             self.write("hardware.json", card)
         except OSError as error:
             raise unwritable(self.path, error) from None

@@ -79,6 +79,8 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
             run.create(config, dataset, jit=execution.jit, mixed_precision=execution.mixed_precision)
             try:
                 finished = _complete(run, config, execution, model, splits)
+            except BrokenPipeError:  # whoever read the output has seen enough
+                raise
             except OSError as error:
                 raise lost(run, error) from None
         return finished

@@ -22,6 +22,7 @@ def shifts(
     On another task or canvas clutter is that of its preset, unless `distractors` are given. Raises `UserError` for a
     value that the task does not take.
     """
+    config = config.model_copy(update={"curriculum": None})  # of training only
     found = [config]
     for side, count, size in product(canvas or (None,), distractors or (None,), digit_size or (None,)):
         values = dict(config)
@@ -69,9 +70,11 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     rows = pd.DataFrame(found)
     votes = rows.pop("votes").iloc[0] if "votes" in rows else None
     rows["digit_size"] = [f"{size:.0f}" if size == size and size else "as it is" for size in rows["digit_size"]]
-    for kind in {"deterministic", "sampled", "vote"} & {*rows.columns}:
+    for kind in {"deterministic", "sampled", "vote", "digits"} & {*rows.columns}:
         rows[kind] = rows[kind].map("{:.2%}".format)
     rows.insert(0, "", ["as trained", *[""] * (len(rows) - 1)])
+    if "overlap" in rows:
+        rows["overlap"] = rows["overlap"].map("{:.2f}".format)
     names = {"digit_size": "digit, pixels", "vote": f"vote of {votes}", "sampled": "one sampled gaze"}
     names |= {} if votes else {"deterministic": "accuracy"}
     return rows.rename(columns=names).to_markdown(index=False, disable_numparse=True)

@@ -58,7 +58,7 @@ MOMENTS = {
     "while the state is saved": half_a_state,
     "while the result is written": half_a_result,
     "before the state is removed": lambda: before(callbacks.Resume, "finish"),
-    "between two runs of a study": lambda: before(study, "_told", 2),
+    "between two runs of a study": lambda: before(study, "_told"),
 }
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nam import command, models, predict, scorecard
+from nam import command, models, predict, train
 from nam.config import Config, Study, load_config, named_configs
 from nam.data import images, sources, svhn
 from nam.errors import UserError
@@ -81,9 +81,21 @@ def test_configs(record_property):
         if config is not None:
             resolved = told(config.resolved, config.dataset or "digits")
             assert Config.from_json(config.to_json()) == config
-            assert resolved is None or resolved.resolved(resolved.dataset) == resolved
+            assert resolved is None or Config.from_json(resolved.to_json()).resolved(resolved.dataset) == resolved
 
 
+@pytest.mark.parametrize("dataset", ["digits", "svhn", "folder:x"])
+@pytest.mark.parametrize("task", [None, "original", "translated", "cluttered", "belaid", "sequence"])
+@pytest.mark.parametrize("curriculum", ["clutter", "canvas"])
+def test_what_resolves_is_read_again(dataset, task, curriculum):
+    resolved = told(lambda: Config(task=task, curriculum=curriculum).resolved(dataset))
+    assert resolved is None or Config.from_json(resolved.to_json()).resolved(dataset) == resolved
+    assert (resolved is not None) == ((dataset, task, curriculum) in TAKEN)
+
+
+TAKEN = [(dataset, task, curriculum) for dataset in ("digits", "folder:x") for task, curriculum in [
+    ("translated", "canvas"), ("cluttered", "canvas"), ("cluttered", "clutter")]]  # fmt: skip
+TAKEN += [("digits", None, "canvas"), ("digits", None, "clutter")]
 VALID = {
     "model": ("cnn", "fc", "edram"), "dataset": ("mnist", "digits", "svhn", "folder:x"), "canvas": (28, 60, 4096),
     "task": ("original", "cluttered", "belaid", "sequence"), "scales": (1, 16), "bandwidth": (1, 26), "samples": (1,),
@@ -115,7 +127,7 @@ def test_studies(record_property):
         {"question": st.text(max_size=9)}, optional={"rows": rows, "seeds": VALUES, "policies": VALUES, "fixed": VALUES}
     ), name=names)  # fmt: skip
     def _(values, name):
-        told(lambda: Study(**values))
+        told(lambda: Study(**values).runs(1))
         told(load_config, name)
 
 
@@ -240,7 +252,7 @@ def test_run_folders(record_property, finished, tmp_path, name):
         told(lambda: Run.open(folder).config())
         found = told(Run(folder).read, name)
         if found is not None and name == "result.json":
-            assert scorecard.line("validation", {"vote": 0, "votes": 10, "sampled": 0, **found["validation"]})
+            assert train.summary(found)
         if found is not None and name == "dataset.json":
             assert all(isinstance(label, str) for label in found["classes"])
 

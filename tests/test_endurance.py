@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy as np
 import psutil
 import pytest
 
@@ -13,6 +14,7 @@ EPOCHS = 300
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_long_run_takes_no_more_as_it_goes(tmp_path, monkeypatch):
     process, memory, files, traces, traced = psutil.Process(), [], [], [], []
     call, ended = RecurrentAttention.call, callbacks.Obey.on_epoch_end
@@ -30,8 +32,8 @@ def test_a_long_run_takes_no_more_as_it_goes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RecurrentAttention, "call", counted)
     monkeypatch.setattr(callbacks.Obey, "on_epoch_end", watched)
-    result = run(tmp_path, epochs=EPOCHS, train_size=256)
+    result = run(tmp_path, epochs=EPOCHS, train_size=256, execution={"jit": "on"})
     assert result["epochs"] == EPOCHS == len(memory)
-    assert max(memory[10:]) < 1.05 * memory[10]
+    assert np.median(memory[-20:]) < 1.05 * np.median(memory[10:30])
     assert max(files[10:]) <= files[10]
     assert traces[-1] == traces[0]

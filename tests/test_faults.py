@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import callbacks
+from nam import callbacks, study
 from nam.errors import UserError
 from nam.models import load
 from nam.runs import MODEL, STATE, Run
@@ -28,7 +28,7 @@ OF_A_RUN = [*MOMENTS][:-1]
 def killed(moment, module, *words):
     return subprocess.run(
         [sys.executable, "-m", "tests.killed", moment, module, *map(str, words)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def test_a_run_killed_at_any_moment_ends_as_if_whole(tmp_path, whole, moment):
     at = moment if moment in MOMENTS else str(float(moment) * seconds)
     words = [*FLAGS, "--logs", tmp_path, "--name", "run", "--jit", "off", "--no-pictures"]
     found = killed(at, "nam.train", *words)
-    assert found.returncode == -9 or moment in RANDOM, found.stderr
+    # A machine that hurries now may end the run before its moment.
+    assert found.returncode in ((-9, 0) if moment in RANDOM else (-9,)), found.stderr
     again = run(tmp_path, execution={"no_pictures": True})
     same = [name for name in result if name not in ("seconds", "images_per_second")]
     assert {name: again[name] for name in same} == {name: result[name] for name in same}
@@ -71,13 +72,16 @@ def test_a_run_killed_at_any_moment_ends_as_if_whole(tmp_path, whole, moment):
 
 
 @pytest.mark.slow
-def test_a_study_killed_between_two_runs_goes_on_with_the_next(tmp_path):
-    words = ["baseline", "--epochs", "1", "--seeds", "1", "--logs", str(tmp_path)]
-    if not os.environ.get("TFDS_DATA_DIR"):
-        words += ["--data-dir", str(ROOT.parent / "shared" / "tensorflow_datasets")]
+@pytest.mark.timeout(1800)
+def test_a_study_killed_between_two_runs_goes_on_with_the_next(tmp_path, mnist_dir):
+    words = ["baseline", "--epochs", "1", "--seeds", "1", "--logs", tmp_path, "--data-dir", mnist_dir]
     found = killed("between two runs of a study", "nam.study", *words)
     assert found.returncode == -9, found.stderr
+    (first,) = tmp_path.glob("*/*/result.json")
+    before = first.read_bytes(), first.stat().st_mtime_ns
+    assert study.main([str(word) for word in words]) == 0
     assert len(list(tmp_path.glob("*/*/result.json"))) == 2
+    assert (first.read_bytes(), first.stat().st_mtime_ns) == before
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path):
@@ -124,7 +128,7 @@ def test_a_folder_removed_while_its_run_is_trained_is_told(tmp_path, monkeypatch
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX holds the weights while an epoch lasts")
-def test_a_number_that_is_none_stops_the_run_and_the_state_before_it_stays(tmp_path, monkeypatch):
+def test_a_weight_that_becomes_nan_stops_the_run_and_the_state_before_it_stays(tmp_path, monkeypatch):
     ended = callbacks.Epochs.on_train_batch_end
 
     def poisons(self, batch, logs=None):

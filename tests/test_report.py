@@ -14,6 +14,7 @@ from nam.errors import UserError
 from nam.events import Events
 from nam.results import Results
 from nam.runs import Run
+from tests.small import RESULT
 
 TIMINGS = {
     "glimpses": {f"{n}: fit": [0.005 + 0.003 * n] * 3 for n in (2, 5, 8, 20)},
@@ -48,14 +49,12 @@ def write(logs, frozen, learned, names=None):
             run.path.mkdir(parents=True)
             run.write("config.json", json.loads(config.to_json()))
             run.write("hardware.json", {"cores": 2})
-            shares = {"sampled": vote - 0.2, "deterministic": vote - 0.3, "vote": vote}
+            shares = {"sampled": vote - 0.2, "deterministic": vote - 0.3, "vote": vote, "votes": 10}
             if config.model != "ram":
                 shares = {"deterministic": vote}
             run.write("result.json", {
-                "validation": shares, "test": shares if studies()[name].test else None, "best_epoch": 9,
-                "epochs": config.epochs, "seconds": {"total": 60.0, "per_epoch": 4.0},
-                "dataset": {"validation": 6000, "test": 10_000},
-                "cost": {"parameters": 1000, "multiply_adds": 2000, "pixels_read": 3000, "pixels_touched": 4000},
+                **RESULT, "validation": shares, "test": shares if studies()[name].test else None,
+                "best_epoch": 9, "epochs": config.epochs,
             })  # fmt: skip
             if name in ("epochs", "baseline"):
                 events = Events(run)

@@ -47,7 +47,7 @@ def test_another_seed_gives_another_run(finished, tmp_path):
 def test_other_versions_than_the_recorded_ones_are_named(tmp_path, monkeypatch, capsys):
     card = machine.card()
     with monkeypatch.context() as patch:
-        patch.setattr(machine, "card", lambda: {**card, "keras": "3.14.0", "python": "3.11.0"})
+        patch.setattr(machine, "card", lambda: {**card, "keras": "3.14.0", "python": "3.10.0"})
         patch.setattr(callbacks.Resume, "finish", lambda self: (_ for _ in ()).throw(UserError("stop")))
         with pytest.raises(UserError, match="stop"):
             run(tmp_path, epochs=1)
@@ -55,12 +55,14 @@ def test_other_versions_than_the_recorded_ones_are_named(tmp_path, monkeypatch, 
     (folder / "result.json").unlink()
     run(tmp_path, epochs=1)
     told = capsys.readouterr().out
-    assert f"other software: python 3.11.0, now {card['python']}; keras 3.14.0, now {card['keras']}" in told
+    assert f"other software: python 3.10.0, now {card['python']}; keras 3.14.0, now {card['keras']}" in told
     run(tmp_path / "new", epochs=1)
     assert "other software" not in capsys.readouterr().out
-    Run(folder).write("hardware.json", {**card, "numpy": "1.0"})
+    Run(folder).write("hardware.json", {**Run(folder).read("hardware.json"), "numpy": "1.0"})
     evaluate.main([str(folder), "--seeds", "1"])
-    assert f"trained with other software: numpy 1.0, now {card['numpy']}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"trained with other software: numpy 1.0, now {card['numpy']}" in told
+    assert f"trained with changing software: python 3.10.0, now {card['python']}" in told
 
 
 def test_a_run_of_the_first_format_is_read_by_every_part(tmp_path, capsys):

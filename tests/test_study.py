@@ -16,7 +16,7 @@ from nam import engines, study
 from nam.config import Study, choose_studies, studies
 from nam.errors import UserError
 from nam.runs import Run
-from tests.small import SMALL
+from tests.small import RESULT, SMALL
 
 TINY = {**SMALL, "scale_factors": [1], "distractors": None, "distractor_size": None, "padding": "zero", "epochs": 1}
 
@@ -113,8 +113,8 @@ class Engine:
         run.path.mkdir(parents=True)
         run.write("config.json", json.loads(config.to_json()))
         run.write("hardware.json", {"cores": 1})
-        shares = {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3}
-        run.write("result.json", {"validation": shares, "test": None, "epochs": 1})
+        shares = {"vote": 0.5, "sampled": 0.4, "deterministic": 0.3, "votes": 10}
+        run.write("result.json", {**RESULT, "validation": shares, "test": None})
         return None
 
     def stop(self):

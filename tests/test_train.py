@@ -194,16 +194,36 @@ RECIPE = dict(
 )
 
 
-def test_a_recipe_goes_on_alike_and_keeps_the_average_of_the_weights(tmp_path, monkeypatch):
-    averages, deviations = [], []
-    evaluate = callbacks.Evaluator.__call__
+def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch):
+    evaluated, last, averages = [], [], []
+    evaluate, ended = callbacks.Evaluator.__call__, callbacks.Resume.on_epoch_end
 
     def watching(self, batches):
-        averages.append(self.model.action_network.get_weights()[0])
-        deviations.append(float(np.exp(self.model.location_network.log_std)))
+        evaluated.append(self.model.action_network.get_weights()[0])
         return evaluate(self, batches)
 
-    saved = callbacks.Resume._save_model
+    def on_epoch_end(self, epoch, logs=None):
+        ended(self, epoch, logs)
+        kernel = self.model.action_network.kernel
+        place = [variable is kernel for variable in self.model.trainable_variables].index(True)
+        last.append(np.array(kernel))
+        averages.append(np.array(self.model.optimizer._model_variables_moving_average[place]))
+
+    monkeypatch.setattr(callbacks.Evaluator, "__call__", watching)
+    monkeypatch.setattr(callbacks.Resume, "on_epoch_end", on_epoch_end)
+    result = run(tmp_path, averaging=0.9, execution={"jit": "on"})
+    np.testing.assert_array_equal(evaluated[:3], averages)
+    assert not any(np.array_equal(*pair) for pair in zip(averages, last, strict=True))
+    best = models.load(tmp_path / "runs" / "run" / runs.MODEL)
+    np.testing.assert_array_equal(best.action_network.get_weights()[0], averages[result["best_epoch"] - 1])
+
+
+def test_a_recipe_goes_on_alike(tmp_path, monkeypatch):
+    deviations, evaluate, saved = [], callbacks.Evaluator.__call__, callbacks.Resume._save_model
+
+    def watching(self, batches):
+        deviations.append(float(np.exp(self.model.location_network.log_std)))
+        return evaluate(self, batches)
 
     def breaks(self):
         saved(self)
@@ -214,14 +234,16 @@ def test_a_recipe_goes_on_alike_and_keeps_the_average_of_the_weights(tmp_path, m
         patch.setattr(callbacks.Evaluator, "__call__", watching)
         whole = run(tmp_path / "whole", **RECIPE)
     np.testing.assert_allclose(deviations[:3], [0.22, 0.135, 0.05], rtol=1e-5)
-    best = models.load(tmp_path / "whole" / "runs" / "run" / runs.MODEL)
-    np.testing.assert_array_equal(best.action_network.get_weights()[0], averages[whole["best_epoch"] - 1])
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(callbacks.Resume, "_save_model", breaks)
-        run(tmp_path / "broken", **RECIPE, learning_rate=0.003)
-    again = run(tmp_path / "broken", **RECIPE, learning_rate=0.003)
-    other = run(tmp_path / "other", **RECIPE, learning_rate=0.003)
-    assert again["validation"] == other["validation"] and again["best_epoch"] == other["best_epoch"]
+        run(tmp_path / "broken", **RECIPE)
+    again = run(tmp_path / "broken", **RECIPE)
+    assert again["validation"] == whole["validation"] and again["best_epoch"] == whole["best_epoch"]
+
+
+def test_averaged_weights_in_float16(tmp_path):
+    result = run(tmp_path, averaging=0.9, epochs=1, execution={"mixed_precision": True})
+    assert result["best_epoch"] == 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_what_is_not_given_is_as_in_the_run_and_clutter_as_its_preset():
     ]
     found = transfer.shifts(found[1], distractors=[9], digit_size=[20, 40])
     assert [(one.distractors, one.digit_size) for one in found] == [(4, None), (9, 20), (9, 40)]
+    grown = Config(dataset="digits", task="cluttered", curriculum="clutter").resolved("digits")
+    assert transfer.shifts(grown, task="translated")[1].curriculum is None
     with pytest.raises(UserError, match="has no distractors"):
         transfer.shifts(config, distractors=[3])
     with pytest.raises(UserError, match="canvas must hold the digit of 90 pixels"):

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nam import data, evaluate, plots, predict
 from nam.attention import Reader
-from nam.data.boxes import framing, overlap, overlap_by_look
+from nam.data.boxes import framing, overlap, overlaps
 from nam.models import load
 from nam.runs import MODEL, Run
 from tests.small import run
@@ -34,7 +34,9 @@ def test_overlap_counts_the_images_that_have_the_target():
     boxes = np.array([[[0, 0, 10, 10], [0, 0, 0, 0]], [[5, 0, 10, 10], [20, 20, 5, 5]]])  # the second: in one image
     thetas = framing(boxes[[0, 0]].repeat(2, axis=1), 40, 40)  # two looks at each
     thetas[:, 2:] = framing(np.array([20, 20, 10, 10]), 40, 40)
-    np.testing.assert_allclose(overlap_by_look(thetas, boxes, 40, 40), [(1 + 50 / 150) / 2] * 2 + [0.25] * 2, atol=1e-5)
+    found = overlaps(thetas, boxes, 40, 40)
+    np.testing.assert_allclose(found.mean(0), [(1 + 50 / 150) / 2] * 2 + [0.25] * 2, atol=1e-5)
+    assert found.mean() == pytest.approx((2 * 1 + 2 * 50 / 150 + 2 * 0.25) / 6, abs=1e-5)
 
 
 def test_training_tells_how_well_windows_lie_and_shows_them(folder):

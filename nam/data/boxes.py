@@ -27,12 +27,11 @@ def overlap(thetas: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return common / np.maximum((high - low).prod(-1) + (highest - lowest).prod(-1) - common, 1e-12)
 
 
-def overlap_by_look(thetas: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mean overlap `(looks,)` over the images in which there is something to frame.
+def overlaps(thetas: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np.ma.MaskedArray:
+    """The overlap `(n, looks)` of each window with its target, masked where there is nothing to frame.
 
     `thetas` is `(n, looks, 6)`; boxes `(n, 4)`, or `(n, targets, 4)`, each looked at for looks / targets times.
     """
     boxes = boxes.reshape(len(boxes), -1, 4)
     frames = framing(boxes.repeat(thetas.shape[1] // boxes.shape[1], axis=1), height, width)
-    there = frames[..., 0] > 0
-    return np.where(there, overlap(thetas, frames), 0).sum(0) / np.maximum(there.sum(0), 1)
+    return np.ma.array(overlap(thetas, frames), mask=frames[..., 0] == 0)

@@ -1,6 +1,7 @@
 """Image files as arrays, read one by one when they are needed."""
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +125,10 @@ def _head(path) -> tuple[int, int, bool]:
 def _opened(path):
     """A whole image, decoded; whatever is wrong with its file becomes a `UserError`."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below
+            opened = Image.open(path)
+        with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it holds {image.width:,} × {image.height:,} pixels, {MAX_PIXELS:,} at most are read")
             image.load()

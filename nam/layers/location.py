@@ -25,11 +25,11 @@ class LocationNetwork(keras.layers.Layer):
 
     Args:
         std: Standard deviation of each coordinate, in image half-widths; > 0.
-        exploration: `"fixed"`: it stays so; `"annealed"`: it is a weight, which `set_std` changes; `"learned"`: that
-            weight is trained with the policy's, and the score reaches it too.
         policy: `"learned"`; `"frozen"`: the same network, never trained (what the published study did); `"random"`:
             uniform over the image; `"center"`: always the centre. The last three give log-densities of 0.
         seed: Integer seed of the draws.
+        exploration: `"fixed"`: `std` stays so; `"annealed"`: it is a weight, which `set_std` changes; `"learned"`: that
+            weight is trained with a learned policy, and the score reaches it too.
 
     Call arguments:
         hidden: State of the core, `(batch, units)`.
@@ -44,7 +44,7 @@ class LocationNetwork(keras.layers.Layer):
     """
 
     def __init__(
-        self, std: float, policy: str = "learned", exploration: str = "fixed", seed: int | None = None, **kwargs
+        self, std: float, policy: str = "learned", seed: int | None = None, exploration: str = "fixed", **kwargs
     ):
         kwargs["dtype"] = "float32"  # a float16 log-density has too few digits for its gradient
         super().__init__(**kwargs)
@@ -103,5 +103,5 @@ class LocationNetwork(keras.layers.Layer):
         return (hidden_shape[0], 2), (hidden_shape[0], 2), (hidden_shape[0],)
 
     def get_config(self):
-        config = {"std": self.std, "policy": self.policy, "exploration": self.exploration, "seed": self.seed}
+        config = {"std": self.std, "policy": self.policy, "seed": self.seed, "exploration": self.exploration}
         return {**super().get_config(), **config}

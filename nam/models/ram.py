@@ -177,7 +177,7 @@ class RecurrentAttention(Classifier):
             self.core = keras.layers.SimpleRNNCell(
                 hidden, activation="relu", recurrent_initializer="identity", dtype=dtype, name="core"
             )
-        self.location_network = LocationNetwork(std, policy, exploration, seed=seeds[2], name="location_network")
+        self.location_network = LocationNetwork(std, policy, seeds[2], exploration, name="location_network")
         if glimpses == 1:
             self.location_network.trainable = False  # nowhere else to look
         # Float32 heads: what is exponentiated, squared or compared loses too much in float16.

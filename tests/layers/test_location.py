@@ -114,7 +114,7 @@ def test_keeps_the_layer_contract(rng):
     for policy in ("learned", "frozen", "random", "center"):
         check_layer(LocationNetwork(0.2, policy, seed=1), hidden)
     for exploration in ("annealed", "learned"):
-        check_layer(LocationNetwork(0.2, "learned", exploration, seed=1), hidden)
+        check_layer(LocationNetwork(0.2, exploration=exploration, seed=1), hidden)
 
 
 @pytest.mark.parametrize("arguments", [dict(std=0.0), dict(std=-1.0), dict(std=0.1, policy="learnt"),
