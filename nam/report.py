@@ -36,8 +36,9 @@ learned one; the test split is left alone. Looks are counted all, one more than 
 **Differs** is said only of two runs whose votes are further apart than 2√2 deviations of the baseline's seeds:
 {thresholds}. (Equal runs do so by chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is
 half a 95 % interval: over the seeds where there are several, else from the choice of the images. Times of the studies'
-runs come from a machine that did other things meanwhile; what is said about time rests on `python -m
-benchmarks.scaling --config published`, which times all values in turns, with a trained policy and one copy.
+runs come from a machine that did other things meanwhile (the median epoch is told, and that times their number); what
+is said about time rests on `python -m benchmarks.scaling --config published`, which times all values in turns, with a
+trained policy and one copy.
 """
 
 

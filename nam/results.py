@@ -45,7 +45,8 @@ class Results:
     def runs(self, study: str) -> pd.DataFrame:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
-        Accuracies are of the best epoch; `minutes` and `seconds_per_epoch` are of a machine that did other things too.
+        Accuracies are of the best epoch; `seconds_per_epoch` is the median of the epochs, and `minutes` is that times
+        their number: a run may have been held up by what else the machine did.
         """
         if study not in self._runs:
             plan = studies()[study]
@@ -128,14 +129,14 @@ class Results:
     def curve(self, study: str, run: str) -> pd.DataFrame:
         """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start.
 
-        Empty if the run has no event files.
+        Empty if the run has no event files. Every epoch takes as long as the median one, see `runs`.
         """
         # A run that is being trained may have written of one epoch more in one file than in another.
         history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(Run(self.logs / study / run)).items()})
         if "seconds" not in history:
             return pd.DataFrame()
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-        return history.assign(minutes=history["seconds"].cumsum() / 60)
+        return history.assign(minutes=history.index * history["seconds"].median() / 60)
 
     def threshold(self, policy: str, kind: str = "vote") -> float:
         """Two runs of a policy differ if their accuracies are further apart than this, 2√2 deviations of a seed.
@@ -174,7 +175,7 @@ def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
     if result and run.config() != config:
         raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
     validation, test = result.get("validation", {}), result.get("test") or {}
-    seconds = result.get("seconds", {})
+    seconds = np.median(events.history(run).get("seconds") or result["seconds"]["per_epoch"]) if result else math.nan
     found = published.find(config)
     curve = found.curve if found else ()
     return {
@@ -186,8 +187,8 @@ def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
         **{f"cost_{name}": value for name, value in result.get("cost", {}).items()},
         "trained_epochs": result.get("epochs", math.nan),
         "best_epoch": result.get("best_epoch", math.nan),
-        "seconds_per_epoch": seconds.get("per_epoch", math.nan),
-        "minutes": seconds.get("total", math.nan) / 60,
+        "seconds_per_epoch": seconds,
+        "minutes": seconds * result.get("epochs", math.nan) / 60,
         "published": found.vote if found and found.vote is not None and found.epochs > 1 else math.nan,
         "published_sampled": found.sampled if found and found.sampled and found.epochs > 1 else math.nan,
         "published_epochs": found.epochs if found else math.nan,
