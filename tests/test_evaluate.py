@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nam import data, evaluate, evaluation, models, scorecard, train
 from nam.config import Config, Execution
 from nam.errors import UserError
-from nam.runs import MODEL
+from nam.runs import MODEL, Run
 from tests.small import SMALL, run
 
 
@@ -68,8 +68,7 @@ def test_the_table_holds_what_was_found(evaluated):
 def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
     run(tmp_path, policy="frozen", execution={"no_test": True})
     folder = tmp_path / "runs" / "run"
-    config = Config(**json.loads((folder / "config.json").read_text()))
-    found = evaluation.evaluate(models.load(folder / MODEL), data.load(config).test, votes=2, seeds=3)
+    found = evaluation.evaluate(models.load(folder / MODEL), data.load(Run(folder).config()).test, votes=2, seeds=3)
     worth = found["worth"]
     assert abs(worth["difference"]) <= 1.5 * worth["interval"] < 0.03
     assert worth["own"] > 0.15  # it has learned to read, though not where to look

@@ -57,13 +57,13 @@ def test_early_stopping_and_the_plateau_go_on_alike_after_an_interruption(tmp_pa
     def breaks(self, epoch, logs=None):
         kept(self, epoch, logs)
         if epoch + 1 >= stop_at:
-            raise OSError("no more")
+            raise RuntimeError("no more")
 
     histories = []
     monkeypatch.setattr(Resume, "finish", lambda self: histories.append(self.history))
     for stops in (stop_at, whole["epochs"]):  # also between the last epoch and the final test
         stop_at = stops
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="no more"):
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no more"):
             patch.setattr(Resume, "on_epoch_end", breaks)
             run(tmp_path / "broken", **fields)
         assert (tmp_path / "broken" / "runs" / "run" / STATE).exists()

@@ -251,7 +251,7 @@ def test_averaged_weights_in_float16(tmp_path):
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
 )
 def test_a_stopped_command_goes_on(tmp_path, number, status):
-    process = command(tmp_path, "--epochs", "20", "--no-test")
+    process = command(tmp_path, "--epochs", "8", "--no-test")
     state = tmp_path / "runs" / "run" / callbacks.STATE
     while not state.exists() and process.poll() is None:
         time.sleep(0.05)
@@ -259,13 +259,13 @@ def test_a_stopped_command_goes_on(tmp_path, number, status):
     out, err = process.communicate(timeout=300)
     assert process.returncode == status, out + err
     if number != signal.SIGKILL:
-        assert re.search(r"stopped after \d+ of 20 epochs: the same command goes on from there", out)
+        assert re.search(r"stopped after \d+ of 8 epochs: the same command goes on from there", out)
         assert "stopping at the end of this step" in err and "Traceback" not in err
-    process = command(tmp_path, "--epochs", "20", "--no-test")
+    process = command(tmp_path, "--epochs", "8", "--no-test")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert (
-        re.search(r"going on with (epoch \d+ of 20|the final test)", out)
+        re.search(r"going on with (epoch \d+ of 8|the final test)", out)
         and "tensorboard --logdir" in out
         and "Traceback" not in err
     )
