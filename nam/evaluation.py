@@ -8,14 +8,14 @@ import numpy as np
 from scipy import stats
 
 from nam import health, models, numbers
-from nam.accuracy import SEED, Evaluator
+from nam.accuracy import SEED, Evaluator, read
 from nam.attention import Reader
 from nam.config import VOTES
 from nam.data import load, sequences
 from nam.data.boxes import overlaps
 from nam.errors import UserError
 from nam.gaze import Watcher, looks_taken
-from nam.models import EDRAM, RecurrentAttention
+from nam.models import RecurrentAttention
 from nam.models.cost import milliseconds
 from nam.runs import MODEL, Run
 
@@ -43,10 +43,10 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     if isinstance(model, RecurrentAttention):
         found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
     else:
-        read = Reader(model).read(data)
-        found, probabilities = {} if read.looks is None else _of_windows(read, seen, data), read.probabilities
+        told = Reader(model).read(data)
+        found, probabilities = {} if told.looks is None else _of_windows(told, seen, data), told.probabilities
     images = data.batch(0).images
-    answers, classes = probabilities.argmax(-1), probabilities.shape[-1]
+    answers, classes = read(probabilities), probabilities.shape[-1]
     accuracy, interval = over_images(answers == seen.labels, seen.examples)
     confusion = np.zeros((classes, classes), int)
     np.add.at(confusion, (seen.labels, answers), 1)
@@ -69,13 +69,10 @@ def _cost(model, images) -> dict[str, float]:
 def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
     """What is told of a model that reads numbers; `seen` is the whole split as one `Batch` without its images."""
     found, images = {}, data.batch(0).images
-    if isinstance(model, EDRAM):
-        read = Reader(model).read(data)
-        probabilities = read.probabilities
-        found["windows"] = {"overlap": _by_look(read.thetas, seen.boxes, images)}
-    else:
-        probabilities = Evaluator(model, votes, model.faster_with_xla).probabilities(data)["deterministic"]
-    answers = numbers.read([numbers.log(probabilities)])
+    outputs = Evaluator(model, votes, model.faster_with_xla).probabilities(data)
+    if "thetas" in outputs:
+        found["windows"] = {"overlap": _by_look(outputs["thetas"], seen.boxes, images)}
+    answers = read(outputs["deterministic"])
     accuracy, interval = over_images((answers == seen.labels).all(-1), seen.examples)
     return {
         "images": data.size,
@@ -195,15 +192,15 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
     return told, deterministic.probabilities[:, looks - 1]
 
 
-def _of_windows(read, seen, data) -> dict[str, Any]:
+def _of_windows(told, seen, data) -> dict[str, Any]:
     """What is told of a model that looks through windows, look by look."""
-    so_far = read.looks.cumsum(1)  # the mean of the looks so far says the same
+    so_far = told.looks.cumsum(1)  # the mean of the looks so far says the same
     labels = seen.labels[:, None]
     return {
         "windows": {
-            "alone": (read.looks.argmax(-1) == labels).mean(0).tolist(),
+            "alone": (told.looks.argmax(-1) == labels).mean(0).tolist(),
             "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
-            "overlap": _by_look(read.thetas, seen.boxes, data.batch(0).images),
+            "overlap": _by_look(told.thetas, seen.boxes, data.batch(0).images),
         }
     }
 

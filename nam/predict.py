@@ -71,13 +71,11 @@ def predict(view, path: Path, exit_confidence: float = 1.0) -> tuple[dict[str, A
 
 def _answer(path: Path, classes: Sequence[str], probabilities) -> dict[str, Any]:
     from nam import numbers
+    from nam.accuracy import read
 
-    if probabilities.ndim == 2:
-        best = numbers.read([numbers.log(probabilities)[None]])[0]
-        share = float(np.prod([p[label] for p, label in zip(probabilities, best, strict=True) if label >= 0]))
-    else:
-        best = int(probabilities.argmax())
-        share = float(probabilities[best])
+    best = read(probabilities[None])[0]
+    places = zip(np.atleast_2d(probabilities), np.atleast_1d(best), strict=True)
+    share = float(np.prod([p[label] for p, label in places if label >= 0]))
     return {"image": str(path), "class": numbers.text(best, classes), "probability": share}
 
 

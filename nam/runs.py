@@ -127,11 +127,11 @@ class Run:
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
             before, card = self.read("hardware.json") or {}, {**machine.card(), **how}
-            if before and (changes := machine.other_versions(before, card)):
+            changes = machine.other_versions(before, card) if before else ""
+            if changes:
                 print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
-                card["changes"] = "; then ".join([before["changes"], changes] if "changes" in before else [changes])
-            elif "changes" in before:
-                card["changes"] = before["changes"]
+            if told := "; then ".join(filter(None, (before.get("changes"), changes))):
+                card["changes"] = told
             self.write("hardware.json", card)
         except OSError as error:
             raise unwritable(self.path, error) from None

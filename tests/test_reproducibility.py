@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import callbacks, evaluate, events, machine, models, train
 from nam.config import FORMAT, Config, load_config
@@ -18,13 +17,7 @@ OLD = Path(__file__).parent / "fixtures" / "run-of-format-1"
 
 
 def curves(folder):
-    found = {}
-    for group in ("train", "validation"):
-        accumulator = EventAccumulator(str(folder / group), {"scalars": 0}).Reload()
-        for tag in accumulator.Tags()["scalars"]:
-            if "second" not in tag:
-                found[group, tag] = [event.value for event in accumulator.Scalars(tag)]
-    return found
+    return {tag: values for tag, values in events.history(Run(folder)).items() if "second" not in tag}
 
 
 def test_a_config_fed_back_gives_the_same_run_to_the_last_digit(finished, tmp_path):
