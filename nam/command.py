@@ -40,6 +40,17 @@ def parse(argv: Sequence[str], prog: str, description: str) -> tuple[Config, Exe
     return tuple(part(**{name: getattr(values, name) for name in part.model_fields}) for part in (Config, Execution))
 
 
+def flags(config: Config) -> list[str]:
+    """The fewest flags that `parse` makes a config of which is resolved to `config`."""
+    values = {name: value for name, value in config if value != Config.model_fields[name].default}
+    for name in [name for name in values if name != "dataset"]:
+        fewer = {other: value for other, value in values.items() if other != name}
+        with contextlib.suppress(UserError):
+            values = fewer if Config(**fewer).resolved(config.dataset) == config else values
+    words = {name: value if isinstance(value, tuple) else [value] for name, value in values.items()}
+    return [word for name, given in words.items() for word in ("--" + name.replace("_", "-"), *map(str, given))]
+
+
 def options(model: type[V], argv: Sequence[str], prog: str, description: str, default: V | None = None) -> V:
     """The `model` that `argv` asks for: a flag per field. `--help` prints them all and exits.
 

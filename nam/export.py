@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from nam import command
+from nam import command, weights
 from nam.config import Values
 from nam.errors import UserError
 
@@ -32,11 +32,13 @@ FORMATS = {
 
 
 class Options(Values):
-    run: command.RunName = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
+    run: command.RunName = Field(
+        description="folder of a run, as logs/runs/NAME, a .keras file, or a model that nam brings along"
+    )
     format: Literal["saved_model", "onnx", "litert"] = Field("saved_model", description="what to write")
     output: str | None = Field(
-        None, description="folder (saved_model) or file to write. None: beside the model, as saved_model, "
-        "model.onnx or model.tflite"
+        None, description="folder (saved_model) or file to write. None: beside the model, of nam's own models here, "
+        "as saved_model, model.onnx or model.tflite"
     )  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
 
         check(options.format)
     model, _, path = open_model(options.run)
-    output = output or path.with_name(usual.name)
+    output = output or (usual if path.parent == weights.FOLDER else path.with_name(usual.name))
     try:
         with command.quiet():
             export(model, output, options.format)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from nam import command
+from nam import command, weights
 from nam.config import Values
 from nam.errors import UserError
 
@@ -25,7 +25,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's own `json` is deprecated
 
     class Options(Values):
-        run: command.RunName = Field(description="folder of a run, as logs/runs/NAME, or a .keras file")
+        run: command.RunName = Field(
+            description="folder of a run, as logs/runs/NAME, a .keras file, or a model that nam brings along"
+        )
         images: command.ImageNames = Field(description="PNG or JPEG files, grey or colour, or folders of them")
         exit_confidence: float = Field(
             1.0, gt=0, le=1, description="answer with the first look whose class is more probable than this"
@@ -80,12 +82,17 @@ def _answer(path: Path, classes: Sequence[str], probabilities) -> dict[str, Any]
 
 
 def open_model(name: str) -> tuple[Any, list[str], Path]:
-    """The model of a run's folder or of a `.keras` file, the names of its classes, and its file."""
+    """The model of a run's folder, of a `.keras` file or of that name, the names of its classes, and its file."""
     with command.quiet():
         from nam import models
         from nam.runs import MODEL, Run
 
     path = Path(name).expanduser()
+    if not path.exists():
+        if name not in weights.names():
+            *others, last = "a run's folder, as logs/runs/NAME", "a .keras file", *weights.names()
+            raise UserError(f"there is no {path}: name {', '.join(others)} or {last}.")
+        path = weights.find(name)
     if path.suffix != ".keras":
         path = Run.open(path).path / MODEL
     model = models.load(path)

@@ -10,6 +10,7 @@ import nam
 ORDER = [
     "errors",
     "files",
+    "weights",
     "config",
     "schedule",
     "command",
@@ -35,6 +36,7 @@ ORDER = [
     "evaluate",
     "published",
     "results",
+    "ship",
     "charts",
     "claims",
     "report",

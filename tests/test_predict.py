@@ -156,7 +156,7 @@ def test_a_file_that_holds_another_model_is_told(tmp_path, rng):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match="holds a Sequential: name a model that nam.train has left"):
         predict.open_model(str(tmp_path / "other.keras"))
-    with pytest.raises(UserError, match="there is no model nowhere.keras"):
+    with pytest.raises(UserError, match="there is no nowhere.keras: name a run"):
         predict.open_model("nowhere.keras")
     (tmp_path / "broken.keras").write_bytes(b"no model")
     with pytest.raises(UserError, match="cannot load the model"):

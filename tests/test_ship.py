@@ -1,0 +1,117 @@
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nam import command, export, models, predict, ship, weights
+from nam.config import Config, load_config, named_configs
+from nam.errors import UserError
+from nam.runs import MODEL, Run
+from tests.small import run
+
+
+@pytest.fixture(scope="module")
+def two(finished, tmp_path_factory):
+    """Finished runs of two seeds."""
+    logs = tmp_path_factory.mktemp("second")
+    run(logs, seed=1)
+    return [Run(finished[0]), Run(logs / "runs" / "run")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def test_the_best_of_two_seeds_is_shipped_with_its_card_and_found_by_its_name(two, folder, tmp_path, capsys):
+    ship.main(["small-digits", *(str(one.path) for one in two)])
+    results = [one.read("result.json") for one in two]
+    best = max((0, 1), key=lambda i: results[i]["validation"]["deterministic"])
+    shipped = folder / "small-digits.keras"
+    assert shipped.read_bytes() == (two[best].path / MODEL).read_bytes()
+    assert weights.names() == ["small-digits"] and weights.find("small-digits") == shipped
+    assert not models.load(shipped).compiled
+    card = (folder / "small-digits.md").read_text()
+    tested = [result["test"]["sampled"] for result in results]
+    assert f"seed {best}, the best on validation" in card and "task `translated` on 30×30 pixels" in card
+    for share in (*tested, np.mean(tested)):
+        assert f"{share:.2%}" in card
+    assert f"± {100 * np.std(tested, ddof=1):.2f}" in card and "{" not in card
+    # What the card says was trained is what was trained.
+    words = re.search(r"`python -m nam.train (.*)`", card)[1].split()
+    assert command.parse(words, "", "")[0].resolved("digits") == two[0].config()
+    Image.fromarray(np.zeros((30, 30), "uint8")).save(tmp_path / "black.png")
+    capsys.readouterr()
+    assert predict.main(["small-digits", str(tmp_path / "black.png")]) == 0
+    by_name = capsys.readouterr().out
+    assert predict.main([str(shipped), str(tmp_path / "black.png")]) == 0
+    assert capsys.readouterr().out == by_name
+
+
+def test_a_shipped_model_is_exported_to_where_its_user_is(two, folder, monkeypatch):
+    ship.main(["small-digits", str(two[0].path)])
+    written = []
+    monkeypatch.setattr(export, "export", lambda model, path, format: written.append(path))
+    export.main(["small-digits"])
+    export.main([str(two[0].path)])
+    assert written == [Path("saved_model"), two[0].path / "saved_model"]
+
+
+def test_a_model_that_is_not_what_was_shipped_is_not_loaded(two, folder):
+    ship.main(["small-digits", str(two[0].path)])
+    shipped = folder / "small-digits.keras"
+    whole = shipped.read_bytes()
+    for changed in (whole[:-1], bytes([whole[0] ^ 1]) + whole[1:], b""):
+        shipped.write_bytes(changed)
+        with pytest.raises(UserError, match="install nam anew"):
+            predict.open_model("small-digits")
+    shipped.unlink()
+    with pytest.raises(UserError, match="install nam anew"):
+        predict.open_model("small-digits")
+
+
+def test_what_cannot_be_shipped_is_told(two, folder, tmp_path):
+    untested = tmp_path / "untested"
+    shutil.copytree(two[0].path, untested)
+    Run(untested).write("result.json", {**two[0].read("result.json"), "test": None})
+    other = run(tmp_path, hidden=17) and tmp_path / "runs" / "run"
+    for words, told in [
+        (["a", str(untested)], "was not tested"),
+        (["a", str(two[0].path), str(other)], "differ in more than their seeds"),
+        (["a", str(tmp_path)], "is not a run's folder"),
+        (["../a", str(two[0].path)], "a model's name is"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            ship.main(words)
+    large = tmp_path / "large.keras"
+    with large.open("wb") as file:
+        file.truncate(weights.LARGEST + 1)
+    with pytest.raises(UserError, match=r"has 5\.0 MB"):
+        weights.add("a", large, "")
+    assert not [*folder.iterdir()]
+
+
+def test_what_nam_ships_is_whole():
+    shipped = {path.stem for path in weights.FOLDER.glob("*.keras")}
+    assert shipped == {*weights.names()} == {path.stem for path in weights.FOLDER.glob("*.md")}
+    for name in shipped:
+        model = models.load(weights.find(name))
+        assert not model.compiled and weights.find(name).stat().st_size <= weights.LARGEST
+
+
+@pytest.mark.parametrize("name", [None, *named_configs()])
+def test_flags_make_the_config_that_they_stand_for(name):
+    start = load_config(name) if name else Config(task="cluttered", canvas=100, glimpses=8, patience=3)
+    config = start.resolved(start.dataset or "mnist")
+    assert command.parse(command.flags(config), "", "")[0].resolved(config.dataset) == config
+
+
+def test_flags_leave_out_what_goes_without_saying():
+    config = Config(dataset="mnist", task="cluttered", canvas=60, glimpses=8, clip_norm=None).resolved("mnist")
+    words = "--dataset mnist --task cluttered --glimpses 8 --clip-norm None"
+    assert command.flags(config) == words.split()
