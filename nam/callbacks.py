@@ -41,7 +41,7 @@ class Ahead(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         # A step that failed is never seen to end; what follows raises its error.
-        self._free.acquire(timeout=3600)
+        self._free.acquire(timeout=60)
 
     def on_train_batch_end(self, batch, logs=None):
         self._free.release()
@@ -166,7 +166,8 @@ class Record(keras.callbacks.Callback):
 class Resume(keras.callbacks.Callback):
     """Keeps the best model, and after every epoch all that it takes to go on: weights, optimizer, draws, best value.
 
-    One file, written beside and put in place in one step, so that a killed run always finds a whole one.
+    Each is a file, written beside and put in place in one step, so that a killed run always finds whole ones. The model
+    comes first: a run that is killed between the two does that epoch again, with the same end on the same machine.
 
     Args:
         run: The run's folder.

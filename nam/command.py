@@ -91,8 +91,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         status = error.status
     except ModuleNotFoundError as error:
-        others = [name for name in BACKENDS if name != backend]
-        print(f"error: {error.name} is not installed: install it, or set KERAS_BACKEND={others[0]}.", file=sys.stderr)
+        other = f", or set KERAS_BACKEND={BACKENDS[backend == BACKENDS[0]]}" if error.name in BACKENDS else ""
+        print(f"error: {error.name} is not installed: install it{other}.", file=sys.stderr)
         status = 2
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -104,7 +104,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 def quiet():
     """Holds back what libraries print on standard error while they are imported: TensorFlow's notices of CUDA.
 
-    Set TF_CPP_MIN_LOG_LEVEL=0 to see them.
+    Set TF_CPP_MIN_LOG_LEVEL=0 to see them. For the main thread only: standard error is that of the whole process.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level == "0":

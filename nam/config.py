@@ -109,19 +109,21 @@ class Config(Values):
     bandwidth: int = Field(12, ge=1, le=512, description="side of each patch, pixels")
     padding: Literal["zero", "noise"] = Field(
         "zero",
-        description="what a patch sees beyond the image: black, or noise (and then pixels, not means: as published)",
+        description="what lies beyond the image: black (zero), or noise as published, and then a coarse pixel is one "
+        "of the image, not a mean (noise)",
     )
     retina: Literal["normalized", "plain"] = Field(
         "normalized",
-        description="patches as the network sees them: each scale brought to like strength, or as they are",
+        description="patches as the network sees them: each scale brought to similar strength (normalized), or as they "
+        "are (plain)",
     )
     std: float = Field(
         0.22, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
         "fixed",
-        description="what training makes of std: nothing, down to std_end along a line, learned like the means (of a "
-        "learned policy)",
+        description="std stays as it is (fixed), falls along a line to std_end (annealed), or is trained like the "
+        "means, of a learned policy (learned)",
     )
     std_end: float = Field(0.05, gt=0, le=10, description="std of the last epoch where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(
@@ -129,7 +131,7 @@ class Config(Values):
         description="where to look: learned by REINFORCE, an untrained network (frozen), anywhere (random), the centre",
     )
     core: Literal["lstm", "rnn"] = Field(
-        "lstm", description="recurrent core: LSTM, or ReLU units that start from the identity"
+        "lstm", description="recurrent core: LSTM, or ReLU units that start from the identity (rnn)"
     )
     hidden: int = Field(
         256,
@@ -143,18 +145,25 @@ class Config(Values):
     )
     advantage: Literal["learned", "leave-one-out"] = Field(
         "leave-one-out",
-        description="what a reward is compared with: a learned baseline, or the mean of the other copies",
+        description="what a reward is compared with: a baseline that is trained (learned), or the mean of the other "
+        "copies (leave-one-out)",
     )
     reward: Literal["correct", "probability", "log-likelihood"] = Field(
         "probability",
-        description="reward of a gaze: 1 for a right answer, the probability given to the right class, its logarithm",
+        description="reward of a gaze: 1 if its answer is right (correct), the probability of the right class "
+        "(probability), or the logarithm of that (log-likelihood)",
     )
     loss_steps: Literal["last", "all"] = Field(
         "last", description="looks whose answer is trained: the last, or all, so that a gaze may end early"
     )
-    first_location: Literal["random", "center"] = Field("random", description="where the first look goes in training")
+    first_location: Literal["random", "center"] = Field(
+        "random",
+        description="first look of a sampled gaze, in training and in votes: anywhere (random) or the centre; the "
+        "deterministic gaze begins at the centre",
+    )
     policy_gradient: Literal["flowing", "stopped"] = Field(
-        "flowing", description="whether REINFORCE trains all that led to a location, or the location network only"
+        "flowing",
+        description="REINFORCE trains all that led to a location (flowing), or the location network only (stopped)",
     )
     reinforce_weight: float = Field(1.0, ge=0, le=1000, description="weight of the REINFORCE part of the loss")
     baseline_weight: float = Field(1.0, ge=0, le=1000, description="weight of the baseline part of the loss")
@@ -190,8 +199,8 @@ class Config(Values):
         None,
         gt=0,
         lt=1,
-        description="momentum, per step, of the average of the weights that is validated and kept in place of the "
-        "last. None: no average",
+        description="momentum, per step, of an exponential moving average of the weights, which is validated and saved "
+        "instead of the last weights. None: no average",
     )
     curriculum: Literal["clutter", "canvas"] | None = Field(
         None, description="what grows to the task's size over the first epochs of training. None: nothing"
@@ -237,6 +246,8 @@ class Config(Values):
                 "start from --config edram or edram-small, or set --bandwidth 26 and --hidden 256. "
                 f"Received: bandwidth={self.bandwidth}, hidden={self.hidden}"
             )
+        if self.model == "edram" and self.averaging is not None:
+            raise UserError("edram's statistics of batches are not averaged with its weights: leave --averaging out.")
         if self.advantage == "leave-one-out" and self.samples < 2 and self.policy == "learned":
             raise UserError(
                 "advantage=leave-one-out compares the copies of an image: set samples to 2 or more, or "

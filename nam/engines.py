@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nam.config import Config, Execution
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 from nam.runs import Busy, Run
 
 ELSEWHERE = "another process trains it"
@@ -86,7 +86,7 @@ class OnRay:
         try:
             import ray
         except ModuleNotFoundError:
-            raise UserError('Ray is not installed: pip install "nam[ray]", or use --engine local.') from None
+            raise UserError('Ray is not installed: pip install -e ".[ray]", or use --engine local.') from None
         self._ray = ray
         # Runs that share a GPU must not take its whole memory, and what is said here must hold there.
         variables = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
@@ -133,10 +133,10 @@ class OnRay:
                 return "stopped"
             if isinstance(error.cause, Busy):
                 return ELSEWHERE
-            told = str(error.cause).splitlines() or [type(error.cause).__name__]
-            return _recorded(run, str(error), told[0])
+            told = first_line(error.cause)
+            return _recorded(run, str(error), told)
         except errors.RayError as error:
-            return _recorded(run, str(error), f"lost {self.RETRIES + 1} times: {str(error).splitlines()[0]}")
+            return _recorded(run, str(error), f"lost {self.RETRIES + 1} times: {first_line(error)}")
         finally:
             self._tasks.discard(task)
         if run.read("result.json") is None:

@@ -14,6 +14,11 @@ class UserError(Exception):
     status = 2
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, for one sentence: the first line of its message, or its name where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """` Did you mean 'glimpses'?` for the option nearest to `word`, else a list of them all."""
     options = sorted(options)

@@ -55,9 +55,11 @@ def main(argv: Sequence[str]) -> None:
     machine.keep_memory()
     run = Run.open(Path(options.runs[0]))
     if len(options.runs) > 1:
+        _refuse(options, "runs", "split", "data_dir")
         found = evaluation.together([Path(name) for name in options.runs], options.split, options.data_dir)
         print(scorecard.together(found))
-        run.write("together.json", found)
+        with _keeping(run):
+            run.write("together.json", found)
         return
     card = run.read("hardware.json") or {}
     if "changes" in card:
@@ -68,13 +70,16 @@ def main(argv: Sequence[str]) -> None:
     model = models.load(run.path / MODEL)
     elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}
     if any(values is not None for values in elsewhere.values()):
+        _refuse(options, "runs", "split", "data_dir", "votes", *elsewhere)
         moved = transfer.shifts(config, **elsewhere)
         found = transfer.measure(model, moved, options.split, options.votes, options.data_dir)
         print(transfer.table(found))
-        run.write("transfer.json", {"split": options.split, "accuracy": found})
+        with _keeping(run):
+            run.write("transfer.json", {"split": options.split, "accuracy": found})
         return
     model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
     splits = data.load(config, options.data_dir)
+    run.check_data(splits.told())
     split, classes = getattr(splits, options.split), splits.spec.classes
     found = {
         "split": options.split,
@@ -92,7 +97,7 @@ def main(argv: Sequence[str]) -> None:
         history = events.history(run)
         if "seconds" in history:  # the event files may have been removed
             figures["curves"] = plots.curves(history)
-    try:
+    with _keeping(run):
         run.write("evaluation.json", found)
         with contextlib.closing(events.EventFile(run.path)) as file:
             file.text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
@@ -100,10 +105,25 @@ def main(argv: Sequence[str]) -> None:
                 (run.path / "plots").mkdir(exist_ok=True)
                 figure.savefig(run.path / "plots" / f"{name}.png", dpi=120)
                 file.image(f"evaluation/{name}", plots.pixels(figure))
-    except OSError as error:
-        raise UserError(f"cannot write to {run.path} ({error.strerror}): the table is all there is.") from None
     if figures:
         print(f"\npictures: {run.path / 'plots'}")
+
+
+def _refuse(options: Options, *known: str) -> None:
+    """Raises `UserError` for a flag that is none of `known`: it would be overlooked."""
+    for name in options.model_fields_set - {*known}:
+        if getattr(options, name) != Options.model_fields[name].default:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} is for one run, on such images as it was trained on: leave it out.")
+
+
+@contextlib.contextmanager
+def _keeping(run):
+    """Tells what kept the findings, which are printed already, from being written to the run's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {run.path} ({error.strerror}): the table is all there is.") from None
 
 
 if __name__ == "__main__":

@@ -95,7 +95,9 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
         )
     found, heard = [], {"forward": [], "backward": []}  # all compared from left to right
     for path, config in zip(runs, configs, strict=True):
-        model, images = models.load(path / MODEL), getattr(load(config, data_dir), split)
+        model, splits = models.load(path / MODEL), load(config, data_dir)
+        Run(path).check_data(splits.told())
+        images = getattr(splits, split)
         log_p = numbers.log(Evaluator(model, 1, model.faster_with_xla).probabilities(images)["deterministic"])
         heard[config.reading].append(log_p)
         labels = images.all_labels()

@@ -148,8 +148,7 @@ def of_copy(run: Run) -> None:
     result = run.read("result.json")
     for path in run.path.glob("events.out.*"):
         path.unlink()
-    with quiet():
-        events = Events(run, groups=("",))
+    events = Events(run, groups=("",))
     events.final({split: result[split] for split in ("test", "validation")}, result["epochs"])
     events.close()
 

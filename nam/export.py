@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nam import command, weights
 from nam.config import Values
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 
 DESCRIPTION = (
     "Exports the model of a run: uint8 images (batch, height, width, channels) in, `probabilities` (batch, classes) "
@@ -100,8 +100,7 @@ def main(argv: Sequence[str]) -> None:
     except UserError:
         raise
     except Exception as error:  # TensorFlow's errors of the file system are no OSError
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot write {output} ({reason}): name another with --output.") from None
+        raise UserError(f"cannot write {output} ({first_line(error)}): name another with --output.") from None
     height, width, channels = model.images_shape
     print(
         f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities"

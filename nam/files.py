@@ -10,7 +10,7 @@ PARTIAL = ".partial-"
 @contextlib.contextmanager
 def replacing(path: Path):
     """A temporary path that takes the place of `path` when the block ends well: never half a file."""
-    temporary = path.with_name(PARTIAL + path.name)
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")  # another process may write the same file
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -98,8 +98,8 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
     model = models.load(path)
     if not isinstance(model, models.Classifier):
         raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
-    names = (Run(path.parent).read("dataset.json") or {}).get("classes")
-    return model, names or [str(i) for i in range(model.config["classes"])], path
+    count, names = model.config["classes"], (Run(path.parent).read("dataset.json") or {}).get("classes", ())
+    return model, names if len(names) == count else [str(i) for i in range(count)], path
 
 
 def find(names: Sequence[str]) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nam.config import FORMAT, Config, Execution, named_configs, without_format
+from nam.config import FORMAT, MAX_FACTOR, Config, Execution, named_configs, without_format
 from nam.errors import UserError
 from nam.files import clear, replacing
 
@@ -124,6 +124,8 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             clear(self.path)
+            if (self.path / STATE).exists():
+                self.check_data(dataset)
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
             before, card = self.read("hardware.json") or {}, {**machine.card(), **how}
@@ -135,6 +137,20 @@ class Run:
             self.write("hardware.json", card)
         except OSError as error:
             raise unwritable(self.path, error) from None
+
+    def check_data(self, found: dict[str, Any]) -> None:
+        """Raises `UserError` if the run learnt from other images, some of which may be of the test split now.
+
+        Args:
+            found: What `Splits.told` says of the images that are there.
+        """
+        before = self.read("dataset.json") or {}
+        for name in ("train", "validation", "test", "classes", "checksum"):
+            if before.get(name, found[name]) != found[name]:
+                raise UserError(
+                    f"the dataset has changed since {self.path} was begun ({name} {before[name]} then, {found[name]} "
+                    "now): bring its images back, or train another run."
+                )
 
     def config(self) -> Config | None:
         """What the run is, or `None` if nothing says so. A field that is newer than the run has its default."""
@@ -212,9 +228,12 @@ def name_of(config: Config) -> str:
     It starts from the defaults, told by dataset, task and canvas, or from a config of `configs.json` if that is nearer.
     """
     dataset = Path(config.dataset).name if "/" in config.dataset else config.dataset.replace(":", "-")
-    # The presets of this very task and number of scales are not differences; the number of scales may be one.
-    plain = Config(task=config.task, canvas=config.canvas, scales=config.scales).resolved(config.dataset)
-    plain = plain.model_copy(update={"scales": Config().scales})
+    # The presets of this very task and number of scales are not differences; what they are made from may be one.
+    made_from = {name: getattr(config, name) for name in ("digit_size", "scales")}
+    if 2 ** (config.scales - 1) > MAX_FACTOR:  # scales without a preset
+        made_from["scale_factors"] = config.scale_factors
+    plain = Config(task=config.task, canvas=config.canvas, **made_from).resolved(config.dataset)
+    plain = plain.model_copy(update={name: getattr(Config(), name) for name in made_from})
     starts = {"_".join(str(part) for part in (dataset, config.task, config.canvas) if part): plain}
     starts |= {name: Config(**values) for name, values in named_configs().items()}
     names = {}

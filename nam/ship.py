@@ -37,7 +37,7 @@ Accuracy on {test:,} test images, asked once a seed; every seed with the weights
 ## Limits
 
 - One of {classes} classes is its answer whatever it sees, and how sure it is was not calibrated.
-- It knows what its task draws, bright on black; what it makes of photographs was not measured.
+- It knows what its task draws of its data; what it makes of photographs was not measured.
 - An image of another size is brought to {side}×{side} pixels: shrunk, or put in the middle of black.
 """
 
@@ -58,12 +58,16 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         if config.model_copy(update={"seed": configs[0].seed}) != configs[0]:
             raise UserError(f"{run.path} and {runs[0].path} differ in more than their seeds: name runs that do not.")
         if not (result or {}).get("test"):
-            raise UserError(f"{run.path} was not tested: train it to its end, without --no-test.")
+            raise UserError(f"{run.path} was not tested: train it without --no-test, under another --name.")
+        if result["dataset"]["classes"] != [str(i) for i in range(10)]:
+            raise UserError(f"{run.path} knows other classes than digits, whose names would be lost: ship another run.")
     seeds = [config.seed for config in configs]
     shares = pd.DataFrame([result["test"] for result in results], index=[f"seed {seed}" for seed in seeds])
     shares = shares.reindex(columns=list(KINDS)).dropna(axis="columns").rename(columns=KINDS)
     best = max(range(len(runs)), key=lambda i: results[i]["validation"]["deterministic"])
     config, result, machine = configs[best], results[best], runs[best].read("hardware.json") or {}
+    gpu, precision = machine.get("gpu"), ["--mixed-precision"] * bool(machine.get("mixed_precision"))
+    gpu = gpu["name"] if isinstance(gpu, dict) else gpu
     told = shares.map("{:.2%}".format)
     if len(runs) > 1:
         told.loc["mean ± deviation"] = [f"{s.mean():.2%} ± {100 * s.std():.2f}" for _, s in shares.items()]
@@ -75,9 +79,9 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         "dataset": config.dataset,
         "side": config.canvas,
         "classes": len(result["dataset"]["classes"]),
-        "command": shlex.join(["python", "-m", "nam.train", *command.flags(configs[0])]),
+        "command": shlex.join(["python", "-m", "nam.train", *command.flags(config), *precision]),
         "minutes": sum(result["seconds"]["total"] for result in results) / len(results) / 60,
-        "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {machine.get('gpu')}",
+        "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {gpu}",
         "accuracies": told.to_markdown(),
     }
     return CARD.format(**values), runs[best]

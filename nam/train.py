@@ -69,8 +69,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     dataset = {
         "name": config.dataset,
         "task": config.task,
-        **{name: getattr(splits, name).size for name in ("train", "validation", "test")},
-        "classes": list(splits.spec.classes),
+        **splits.told(),
         "substituted": substituted,
     }
     with run.claim():

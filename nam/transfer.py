@@ -27,7 +27,7 @@ def shifts(
     for side, count, size in product(canvas or (None,), distractors or (None,), digit_size or (None,)):
         values = dict(config)
         if task or side:
-            values |= {"task": task or config.task, "canvas": side or config.canvas}
+            values |= {"task": task or config.task, "canvas": side or (None if task == "sequence" else config.canvas)}
             values |= {"distractors": None, "distractor_size": None}
         values |= {"distractors": count} if count is not None else {}
         values |= {"digit_size": size} if size is not None else {}
@@ -39,6 +39,11 @@ def check(model, configs: Sequence[Config]) -> None:
     """Raises `UserError` if the model cannot take the images of a config."""
     height, width, _ = model.images_shape
     for config in configs:
+        if (config.task == "sequence") != (model.targets > 1):
+            raise UserError(
+                "a model that reads numbers takes task sequence, and no other model does: leave --task out. "
+                f"Received: task={config.task}"
+            )
         if not model.takes_any_size and config.canvas and (config.canvas, config.canvas) != (height, width):
             raise UserError(
                 f"a {type(model).__name__} takes images of {height}×{width} pixels only, as it was trained on: leave "

@@ -99,6 +99,7 @@ def test_a_runs_own_config_is_a_starting_point(tmp_path):
         (dict(samples=1), "set samples to 2 or more"),
         (dict(scales=9), "more than 8 scales need --scale-factors of at most 181"),
         (dict(scales=2, scale_factors=(1, 200)), "from 1 to 181"),
+        (dict(model="edram", bandwidth=26, averaging=0.9), "edram's statistics of batches are not averaged"),
     ],
 )
 def test_a_bad_value_is_one_sentence(values, sentence):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import callbacks, models, runs, train
+from nam import callbacks, evaluate, models, runs, train
 from nam.config import Config, Execution, load_config
 from nam.data import images
 from nam.errors import UserError
+from nam.runs import STATE
 from tests.small import FLAGS, SMALL, run
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +68,7 @@ def test_the_result_says_what_was_measured(finished):
     assert set(result["seconds"]) == {"total", "per_epoch"}
     assert result["dataset"] == {
         "name": "digits", "task": "translated", "train": 1920, "validation": 429, "test": 3590,
-        "classes": list("0123456789"), "substituted": False,
+        "classes": list("0123456789"), "checksum": result["dataset"]["checksum"], "substituted": False,
     }  # fmt: skip
 
 
@@ -356,6 +358,27 @@ def test_a_photo_that_breaks_while_training_is_named(tmp_path, photos, monkeypat
         run(tmp_path / "logs", dataset=f"folder:{photos}", **FOLDER)
 
 
+def test_a_run_does_not_go_on_with_other_images(tmp_path, photos, monkeypatch):
+    def stop(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    values = {**FOLDER, "dataset": f"folder:{photos}", "epochs": 2}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(callbacks.Obey, "on_epoch_end", stop)
+        run(tmp_path / "logs", **values)
+    folder = tmp_path / "logs" / "runs" / "run"
+    assert (folder / STATE).exists()
+    before = (folder / "dataset.json").read_text()
+    shutil.copy(photos / "cats" / "0.png", photos / "cats" / "40.png")
+    with pytest.raises(UserError, match=r"has changed since .* was begun \(checksum .* now\): bring its images back"):
+        run(tmp_path / "logs", **values)
+    with pytest.raises(UserError, match="has changed since"):
+        evaluate.main([str(folder)])
+    assert (folder / "dataset.json").read_text() == before
+    (photos / "cats" / "40.png").unlink()
+    assert run(tmp_path / "logs", **values)["epochs"] == 2
+
+
 def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):
     process = command(tmp_path, "--glimpse", "3")
     out, err = process.communicate(timeout=300)
@@ -381,6 +404,10 @@ def test_run_names_tell_what_differs():
     assert name(scale_factors=(1, 2, 3, 4)) == "digits_augmented_100_scale_factors=1-2-3-4"
     assert name("mnist", task="cluttered", canvas=100, distractors=3) == "mnist_cluttered_100_distractors=3"
     assert name("folder:/data/pets") == "pets_original"
+    assert name(task="original", digit_size=14) == "digits_original_14_digit_size=14"
+    assert name(task="translated", digit_size=14, canvas=20) == "digits_translated_20_digit_size=14"
+    nine = {"scales": 9, "scale_factors": tuple(range(1, 10))}
+    assert name(**nine) == "digits_augmented_100_scales=9_scale_factors=1-2-3-4-5-6-7-8-9"
     published = load_config("published")
     assert runs.name_of(published) == "published"
     assert runs.name_of(published.model_copy(update={"epochs": 10})) == "published_epochs=10"

@@ -47,6 +47,24 @@ def test_what_is_not_given_is_as_in_the_run_and_clutter_as_its_preset():
         transfer.shifts(config, digit_size=[90])
 
 
+def test_what_reads_numbers_takes_numbers_only(finished):
+    with pytest.raises(UserError, match=r"takes task sequence, and no other model does.*Received: task=sequence"):
+        evaluate.main([str(finished[0]), "--task", "sequence"])
+
+
+def test_a_flag_that_would_be_overlooked_is_refused(finished):
+    folder = str(finished[0])
+    for words in (
+        ["--canvas", "40", "--plots"],
+        ["--canvas", "40", "--seeds", "2"],
+        ["--canvas", "40", "--exit-confidence", "0.9"],
+    ):
+        with pytest.raises(UserError, match=f"{words[2]} is for one run, on such images as it was trained on"):
+            evaluate.main([folder, *words])
+    with pytest.raises(UserError, match="--votes is for one run"):
+        evaluate.main([folder, folder, "--votes", "3"])
+
+
 def test_a_network_of_whole_images_refuses_another_canvas(tmp_path):
     run(tmp_path, model="fc", epochs=1)
     folder = str(tmp_path / "runs" / "run")

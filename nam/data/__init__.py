@@ -1,6 +1,7 @@
 """Datasets, tasks and batches: `load` turns a resolved config into the splits that a model trains and is tested on."""
 
-from typing import NamedTuple
+import zlib
+from typing import Any, NamedTuple
 
 from nam.config import Config
 from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
@@ -25,6 +26,13 @@ class Splits(NamedTuple):
     validation: Batches
     test: Batches
     spec: Spec
+
+    def told(self) -> dict[str, Any]:
+        """How many images there are of each split, of which classes, and a checksum of the labels in their order."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        labels = b"".join(split.examples.labels.astype("<i8").tobytes() for split in splits.values())
+        sizes = {name: split.size for name, split in splits.items()}
+        return {**sizes, "classes": list(self.spec.classes), "checksum": zlib.crc32(labels)}
 
 
 def load(config: Config, data_dir: str | None = None) -> Splits:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 
 MAX_PIXELS = 89_478_485  # of an image: beyond that Pillow, too, takes a file for a bomb
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -134,5 +134,5 @@ def _opened(path):
             image.load()
             yield ImageOps.exif_transpose(image)  # cameras store what is upright lying on its side, and say so
     except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
-        what = (str(error) or type(error).__name__).splitlines()[0]
+        what = first_line(error)
         raise UserError(f"cannot read the image {path} ({what}): repair or remove it.") from None

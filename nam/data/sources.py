@@ -13,7 +13,7 @@ import numpy as np
 from nam.config import DIGIT, FOLDER, Config
 from nam.data import svhn
 from nam.data.images import Folder, find, resized
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 
 VALIDATION_SHARE = 0.1
 PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
@@ -168,7 +168,7 @@ def _arrays(name: str, data_dir: str | None):
     except UserError:
         raise
     except Exception as error:  # a broken file shows as any of a dozen exceptions of three libraries
-        what = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        what = first_line(error)
         raise UserError(
             f"cannot read {name} from {found or _data_dir(data_dir)} ({what}): remove it so that it is prepared "
             f"anew, or name another folder with --data-dir."

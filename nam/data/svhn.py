@@ -6,10 +6,13 @@
 
 import contextlib
 import io
+import json
+import shutil
 import tarfile
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ from PIL import Image
 
 from nam.data.images import decode
 from nam.data.sequences import LONGEST, SIDE, TARGETS, ended
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 from nam.files import replacing
 
 PARTS = ("train", "test", "extra")
@@ -63,7 +66,8 @@ def read(root: Path) -> tuple[Numbers, Numbers]:
         raise UserError(
             f"{root} lacks {' and '.join(sorted(missing))}: put the folder or .tar.gz of format 1 there, from {HOME}"
         )
-    key = " ".join(sorted(parts))
+    # A folder's time changes with the files in it.
+    key = json.dumps([SIDE, MARGIN, *((part, path.name, path.stat().st_mtime_ns) for part, path in parts.items())])
     if (kept := _kept(cache, key)) is not None:
         return kept
     numbers = {part: crops(path) for part, path in parts.items()}
@@ -98,26 +102,26 @@ def crops(path: Path) -> Numbers:
     Raises:
         UserError: If the part has no `digitStruct.mat`, or that or an image cannot be read.
     """
-    images, labels, boxes, gone, long = [], [], [], 0, 0
-    with _opened(path) as (struct, image_of):
-        for entry in entries(struct, path):
-            if len(entry.labels) > LONGEST:
-                long += 1
-                continue
-            image = image_of(entry.name)
-            if image is None:
-                gone += 1
-                continue
-            pixels, own = crop(decode(image, 1)[..., 0], entry.boxes)
-            images.append(pixels)
-            labels.append(np.pad(entry.labels, (0, LONGEST - len(entry.labels))))
-            boxes.append(np.pad(own, ((0, TARGETS - len(own)), (0, 0))))
+    with _opened(path) as (struct, members):
+        listed = list(entries(struct, path))
+        short = [entry for entry in listed if len(entry.labels) <= LONGEST]
+        places = {name: place for place, name in enumerate(members)}
+        there = [entry for entry in short if Path(entry.name).name in places]
+        cropped = {}
+        # In the order of the archive: to go back in one is to unpack it from its start.
+        for entry in sorted(there, key=lambda entry: places[Path(entry.name).name]):
+            image = members[Path(entry.name).name]()
+            cropped[entry.name] = crop(decode(image, 1)[..., 0], entry.boxes)
+    gone, long = len(short) - len(there), len(listed) - len(short)
     if gone or long:
         told = [f"{gone:,} images are missing"] * bool(gone) + [f"{long:,} numbers are too long"] * bool(long)
         print(f"warning: {path}: {' and '.join(told)}: left out", flush=True)
-    if not images:
+    if not there:
         raise UserError(f"{path} holds none of the images that its {STRUCT} lists: unpack the whole archive.")
-    lengths = np.array([(one[:, 2] > 0).sum() for one in boxes])
+    images, own = zip(*(cropped[entry.name] for entry in there), strict=True)
+    boxes = [np.pad(one, ((0, TARGETS - len(one)), (0, 0))) for one in own]
+    labels = [np.pad(entry.labels, (0, LONGEST - len(entry.labels))) for entry in there]
+    lengths = np.array([len(entry.labels) for entry in there])
     return Numbers(np.stack(images)[..., None], ended(np.array(labels), lengths), np.array(boxes, "float32"))
 
 
@@ -154,27 +158,22 @@ def entries(struct, path: Path) -> Iterator[Entry]:
                 text = "".join(map(chr, file[name][:, 0]))
                 columns = [values(file[box], field) for field in ("label", "left", "top", "width", "height")]
                 labels, *rest = (np.array(column, "float32") for column in columns)
-                boxes = np.stack(rest, axis=1)
-                if not np.isin(labels, range(11)).all() or not np.isfinite(boxes).all() or not len(labels):
-                    raise ValueError(f"{text!r} has labels {labels} and boxes {boxes.tolist()}")
-                yield Entry(text, labels.astype(int) % 10, boxes)  # 10 stands for 0
+                placed = np.stack(rest, axis=1)
+                if not np.isin(labels, range(11)).all() or not np.isfinite(placed).all() or not len(labels):
+                    raise ValueError(f"{text!r} has labels {labels} and boxes {placed.tolist()}")
+                yield Entry(text, labels.astype(int) % 10, placed)  # 10 stands for 0
     except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
-        what = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        what = first_line(error)
         raise UserError(f"cannot read the {STRUCT} of {path} ({what}): take another copy from {HOME}") from None
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[object, Callable]]:
-    """The `digitStruct.mat` of a part, and a function that finds an image by its name, `None` where it is missing."""
+def _opened(path: Path) -> Iterator[tuple[object, dict[str, Callable]]]:
+    """The `digitStruct.mat` of a part, and its files: name → what finds one, in the order in which they lie there."""
     if path.is_dir():
         if not (path / STRUCT).is_file():
             raise UserError(f"{path} has no {STRUCT}: unpack the whole archive.")
-
-        def of_folder(name: str):
-            file = path / Path(name).name
-            return file if file.is_file() else None
-
-        yield path / STRUCT, of_folder
+        yield path / STRUCT, {file.name: partial(Path, file) for file in path.iterdir() if file.is_file()}
         return
     try:
         with tarfile.open(path, "r:gz") as archive:
@@ -190,15 +189,16 @@ def _opened(path: Path) -> Iterator[tuple[object, Callable]]:
                     )
                 return archive.extractfile(member).read()
 
-            def of_archive(name: str):
+            def image(member: tarfile.TarInfo) -> _Named:
                 # Read in memory: nothing of an archive is ever written anywhere.
-                member = members.get(Path(name).name)
-                return None if member is None else _Named(content(member), f"{path}: {name}")
+                return _Named(content(member), f"{path}: {Path(member.name).name}")
 
-            yield io.BytesIO(content(members[STRUCT])), of_archive
+            yield (
+                io.BytesIO(content(members[STRUCT])),
+                {name: partial(image, member) for name, member in members.items()},
+            )
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        what = str(error).splitlines()[0] if str(error) else "it is cut"
-        raise UserError(f"cannot read {path} ({what}): take another copy from {HOME}") from None
+        raise UserError(f"cannot read {path} ({first_line(error)}): take another copy from {HOME}") from None
 
 
 class _Named(io.BytesIO):
@@ -223,8 +223,9 @@ def download(root: Path, seconds: float) -> None:
             with urllib.request.urlopen(address, timeout=seconds) as source:
                 print(f"fetching {address}", flush=True)
                 with replacing(root / f"{part}.tar.gz") as temporary, temporary.open("wb") as file:
-                    while block := source.read(2**20):
-                        file.write(block)
+                    shutil.copyfileobj(source, file)
+                    if str(file.tell()) != source.headers.get("Content-Length", str(file.tell())):
+                        raise OSError("the connection broke off")
         except OSError as error:
             raise UserError(
                 f"no svhn under {root}, and {address} cannot be fetched ({error}): put its archives or folders there, "

@@ -7,7 +7,7 @@ import keras
 
 from nam.config import DIGIT, Config
 from nam.data import Spec
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 from nam.models.classifier import Classifier
 from nam.models.cnn import CNN, KerasCNN, SimpleCNN
 from nam.models.edram import EDRAM
@@ -66,5 +66,5 @@ def load(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken file shows as any of a dozen exceptions
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UserError(f"cannot load the model {path} ({reason}): train its run anew, or take another copy.") from None

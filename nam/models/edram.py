@@ -153,7 +153,7 @@ class EDRAM(Classifier):
         self._products = _build(self.what, (None, *[self.sensor.size] * 2, channels))
         self._products += _build([self.where], (None, 6))
         self._products += _build([*self.classification_network, self.answer], (None, hidden))
-        self._products += _build([self.emission_network], (None, hidden))
+        self._move_products = _build([self.emission_network], (None, hidden)) + 4 * hidden * (hidden + hidden)
         self._context_products = _build(self.context_network, (None, COARSE, COARSE, channels))
         self.reader.build((None, glimpse))
         self.mover.build((None, hidden))
@@ -185,8 +185,9 @@ class EDRAM(Classifier):
                 answer = layer(answer, **at)
             answers.append(self.answer(answer))
             thetas.append(theta)
-            moved, moving = self.mover(hidden, moving)
-            theta = self._emit(moved)
+            if look + 1 < self.glimpses:
+                moved, moving = self.mover(hidden, moving)
+                theta = self._emit(moved)
         look_logits = ops.stack(answers, axis=1)
         each = self.glimpses // self.targets  # N
         log_p = ops.reshape(ops.log_softmax(look_logits), (-1, self.targets, each, look_logits.shape[-1]))
@@ -220,16 +221,17 @@ class EDRAM(Classifier):
         """What an image of `height` × `width` pixels costs; only the context network looks at all of them."""
         hidden, channels, side = self.reader.units, self.images_shape[-1], self.sensor.size
         glimpse = self.what[-1].layer.units
-        recurrent = 4 * hidden * (glimpse + hidden) + 4 * hidden * (hidden + hidden)
+        reading = 4 * hidden * (glimpse + hidden)
         shrinking = COARSE * channels * width * (height + COARSE)
-        emitted = (
-            6 * hidden * (self.config["first_transformation"] == "context")
-        )  # the last one is never looked through
-        look = self._products + recurrent
+        first = 6 * hidden * (self.config["first_transformation"] == "context")
         windows = self.glimpses * side**2 * channels
         return Cost(
             parameters=self.count_params(),
-            multiply_adds=self.glimpses * look + self._context_products + shrinking + emitted,
+            multiply_adds=self.glimpses * (self._products + reading)
+            + (self.glimpses - 1) * self._move_products
+            + self._context_products
+            + shrinking
+            + first,
             pixels_read=windows + COARSE**2 * channels,
             pixels_touched=4 * windows + height * width * channels,
             pixels=height * width * channels,

@@ -1,5 +1,8 @@
+import http.server
+import os
 import shutil
 import tarfile
+import threading
 import time
 from pathlib import Path
 
@@ -76,14 +79,22 @@ def test_folders_and_archives_are_the_same_and_their_crops_are_kept(tmp_path, ca
     for found, part in zip(packed, ("train", "test"), strict=True):
         for a, b in zip(found, svhn.crops(SAMPLE / part), strict=True):
             np.testing.assert_array_equal(a, b)
-    for part in ("train", "test"):
-        (tmp_path / f"{part}.tar.gz").write_bytes(b"gone")  # but for its name
+    for part in ("train", "test"):  # gone but for its name and time
+        archive = tmp_path / f"{part}.tar.gz"
+        time = archive.stat().st_mtime_ns
+        archive.write_bytes(b"gone")
+        os.utime(archive, ns=(time, time))
     for a, b in zip(svhn.read(tmp_path), packed, strict=True):
         np.testing.assert_array_equal(a.images, b.images)
     assert sorted(path.name for path in tmp_path.iterdir()) == [svhn.CACHE, "test.tar.gz", "train.tar.gz"]
     shutil.copytree(SAMPLE / "extra", tmp_path / "extra")
     with pytest.raises(UserError, match=r"cannot read .*t.*\.tar\.gz"):
         svhn.read(tmp_path)  # another part: read anew
+    shutil.rmtree(tmp_path / "extra")
+    assert len(svhn.read(tmp_path)[0].labels) == len(packed[0].labels)
+    os.utime(archive)
+    with pytest.raises(UserError, match=r"cannot read .*t.*\.tar\.gz"):
+        svhn.read(tmp_path)  # changed: alike
 
 
 def test_boxes_are_brought_to_the_crop_by_hand(tmp_path):
@@ -162,3 +173,22 @@ def test_a_missing_dataset_is_told_within_ten_seconds(tmp_path, monkeypatch):
         svhn.read(tmp_path)
     with pytest.raises(UserError, match="cannot be fetched"):
         svhn.download(tmp_path / "svhn", 2.0)
+
+
+def test_a_download_that_breaks_off_is_not_kept(tmp_path, monkeypatch):
+    class Cut(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setattr(svhn, "HOME", f"http://127.0.0.1:{server.server_port}/")
+        with pytest.raises(UserError, match=r"cannot be fetched \(the connection broke off\)"):
+            svhn.download(tmp_path, 5.0)
+    assert not [*tmp_path.iterdir()]
