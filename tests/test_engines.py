@@ -92,7 +92,7 @@ def test_a_cluster_that_is_not_there_is_told():
 
 def test_ray_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install \"nam\[ray\]\", or use --engine local"):
+    with pytest.raises(UserError, match=r"pip install -e \"\.\[ray\]\", or use --engine local"):
         engines.OnRay("auto")
 
 

@@ -168,11 +168,11 @@ def test_what_a_verdict_rests_on_is_told(results):
     assert "the looks takes as long as 1.7 of them" in told["1"] and "published: 15.1 s and 6.3 s a look" in told["1"]
     assert "9 are ahead of 3 for good from" in told["2"] and "runs or times are missing" not in told["2"]
     assert "8 scales take 1.50 × as long as 2" in told["3b"] and "most likely" in told["3b"]
-    assert "the better of 0.4 and 0.6 over 0.1, 0.22, 1.2 +15.0, +5.0, +15.0 points" in told["6"]
+    assert "the better of 0.4 and 0.6 over 0.1, 0.22, 1.2: +15.0, +5.0, +15.0 points" in told["6"]
     assert "a std of 1.2 takes 1.05 × as long as 0.1" in told["7"]
-    assert "32 over 256 +6.7 points" in told["8"] and "an epoch at 256 takes 25% less than at 32" in told["8"]
+    assert "32 over 256: +6.7 points" in told["8"] and "an epoch at 256 takes 25% less than at 32" in told["8"]
     assert "from 50 to 100 +0.0, +0.0, +0.0 points (noise: 0.3)" in told["9"]
-    assert "at the code's rates (adam 0.001, adagrad 0.3, adadelta 12, rmsprop 0.0015)" in told["10"]
+    assert "at the code's rates (adam 0.001, adagrad 0.3, adadelta 12, rmsprop 0.0015): " in told["10"]
 
 
 def test_times_are_told_by_what_they_do(results, logs, tmp_path):
