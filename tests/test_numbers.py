@@ -75,7 +75,8 @@ def runs(tmp_path_factory):
     return trained
 
 
-@pytest.mark.parametrize("model", ["ram", pytest.param("edram", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["ram", "edram"])
 def test_a_model_reads_numbers_from_training_to_prediction(runs, model, tmp_path, capsys):
     folder = runs(model)
     result = json.loads((folder / "result.json").read_text())

@@ -151,7 +151,10 @@ class Crash(Exception):
     """Ends a run at a chosen moment."""
 
 
-@pytest.mark.parametrize("moment", ["in_epoch", "while_saving", "after_epoch"])
+@pytest.mark.parametrize(
+    "moment",
+    ["in_epoch", *(pytest.param(moment, marks=pytest.mark.slow) for moment in ("while_saving", "after_epoch"))],
+)
 def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypatch, moment):
     def crash(*args, **kwargs):
         raise Crash
@@ -220,6 +223,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch)
     np.testing.assert_array_equal(best.action_network.get_weights()[0], averages[result["best_epoch"] - 1])
 
 
+@pytest.mark.slow
 def test_a_recipe_goes_on_alike(tmp_path, monkeypatch):
     deviations, evaluate, saved = [], callbacks.Evaluator.__call__, callbacks.Resume._save_model
 
@@ -243,6 +247,7 @@ def test_a_recipe_goes_on_alike(tmp_path, monkeypatch):
     assert again["validation"] == whole["validation"] and again["best_epoch"] == whole["best_epoch"]
 
 
+@pytest.mark.slow
 def test_averaged_weights_in_float16(tmp_path):
     result = run(tmp_path, averaging=0.9, epochs=1, execution={"mixed_precision": True})
     assert result["best_epoch"] == 1
@@ -250,7 +255,11 @@ def test_averaged_weights_in_float16(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_command_goes_on(tmp_path, number, status):
     process = command(tmp_path, "--epochs", "8", "--no-test")
@@ -411,6 +420,7 @@ def test_run_names_tell_what_differs():
     assert runs.name_of(published.model_copy(update={"epochs": 10})) == "published_epochs=10"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts from TensorFlow")
 def test_trains_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
     pytest.importorskip("jax")

@@ -119,6 +119,7 @@ def test_save_and_load_keep_the_answers_on_any_canvas(data, tmp_path, rng):
         np.testing.assert_allclose(loaded(images)["logits"], model(images)["logits"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learns_in_float16(data):
     keras.config.set_dtype_policy("mixed_float16")
     try:
