@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from nam import published
 from nam.results import POLICIES, VOTE, Results
@@ -257,8 +256,8 @@ def _optimizers(results: Results, policy: str) -> Held:
     rising = {}
     for row in results.runs("optimizer").itertuples():
         if row.policy == policy:
-            vote = results.curve("optimizer", row.Index).get(VOTE, pd.Series(dtype=float))
-            rising[row.value] = vote.iloc[-1] - vote.iloc[-1 - MEAN] if len(vote) > MEAN else math.nan
+            vote = [*results.curve("optimizer", row.Index).get(VOTE, ())]
+            rising[row.value] = vote[-1] - vote[-1 - MEAN] if len(vote) > MEAN else math.nan
             own = (row.optimizer, row.learning_rate) in papers
             for rates in (True, False) if row.optimizer == "adam" else (own,):  # Adam's is the same in both
                 found[rates][row.value] = row.vote

@@ -111,8 +111,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _refuse(options: Options, *known: str) -> None:
     """Raises `UserError` for a flag that is none of `known`: it would be overlooked."""
-    for name in options.model_fields_set - {*known}:
-        if getattr(options, name) != Options.model_fields[name].default:
+    for name, field in Options.model_fields.items():
+        if name not in known and getattr(options, name) != field.default:
             flag = "--" + name.replace("_", "-")
             raise UserError(f"{flag} is for one run, on such images as it was trained on: leave it out.")
 

@@ -9,7 +9,7 @@ from typing import Any
 import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nam.config import FORMAT, MAX_FACTOR, Config, Execution, named_configs, without_format
+from nam.config import FORMAT, Config, Execution, named_configs, without_format
 from nam.errors import UserError
 from nam.files import clear, replacing
 
@@ -229,11 +229,10 @@ def name_of(config: Config) -> str:
     """
     dataset = Path(config.dataset).name if "/" in config.dataset else config.dataset.replace(":", "-")
     # The presets of this very task and number of scales are not differences; what they are made from may be one.
-    made_from = {name: getattr(config, name) for name in ("digit_size", "scales")}
-    if 2 ** (config.scales - 1) > MAX_FACTOR:  # scales without a preset
-        made_from["scale_factors"] = config.scale_factors
-    plain = Config(task=config.task, canvas=config.canvas, **made_from).resolved(config.dataset)
-    plain = plain.model_copy(update={name: getattr(Config(), name) for name in made_from})
+    defaults = Config()
+    made_from = {name: getattr(config, name) for name in ("task", "canvas", "digit_size", "scales")}
+    plain = defaults.model_copy(update=made_from).resolved(config.dataset)
+    plain = plain.model_copy(update={"digit_size": defaults.digit_size, "scales": defaults.scales})
     starts = {"_".join(str(part) for part in (dataset, config.task, config.canvas) if part): plain}
     starts |= {name: Config(**values) for name, values in named_configs().items()}
     names = {}

@@ -36,7 +36,7 @@ Accuracy on {test:,} test images, asked once a seed; every seed with the weights
 
 ## Limits
 
-- One of {classes} classes is its answer whatever it sees, and how sure it is was not calibrated.
+- One of ten digits is its answer whatever it sees, and how sure it is was not calibrated.
 - It knows what its task draws of its data; what it makes of photographs was not measured.
 - An image of another size is brought to {side}×{side} pixels: shrunk, or put in the middle of black.
 """
@@ -78,7 +78,6 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         "name": name,
         "dataset": config.dataset,
         "side": config.canvas,
-        "classes": len(result["dataset"]["classes"]),
         "command": shlex.join(["python", "-m", "nam.train", *command.flags(config), *precision]),
         "minutes": sum(result["seconds"]["total"] for result in results) / len(results) / 60,
         "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {gpu}",

@@ -105,13 +105,12 @@ def crops(path: Path) -> Numbers:
     with _opened(path) as (struct, members):
         listed = list(entries(struct, path))
         short = [entry for entry in listed if len(entry.labels) <= LONGEST]
-        places = {name: place for place, name in enumerate(members)}
-        there = [entry for entry in short if Path(entry.name).name in places]
-        cropped = {}
+        boxes = {entry.name: entry.boxes for entry in short}
         # In the order of the archive: to go back in one is to unpack it from its start.
-        for entry in sorted(there, key=lambda entry: places[Path(entry.name).name]):
-            image = members[Path(entry.name).name]()
-            cropped[entry.name] = crop(decode(image, 1)[..., 0], entry.boxes)
+        cropped = {
+            name: crop(decode(image(), 1)[..., 0], boxes[name]) for name, image in members.items() if name in boxes
+        }
+    there = [entry for entry in short if entry.name in cropped]
     gone, long = len(short) - len(there), len(listed) - len(short)
     if gone or long:
         told = [f"{gone:,} images are missing"] * bool(gone) + [f"{long:,} numbers are too long"] * bool(long)
@@ -161,7 +160,7 @@ def entries(struct, path: Path) -> Iterator[Entry]:
                 placed = np.stack(rest, axis=1)
                 if not np.isin(labels, range(11)).all() or not np.isfinite(placed).all() or not len(labels):
                     raise ValueError(f"{text!r} has labels {labels} and boxes {placed.tolist()}")
-                yield Entry(text, labels.astype(int) % 10, placed)  # 10 stands for 0
+                yield Entry(Path(text).name, labels.astype(int) % 10, placed)  # 10 stands for 0
     except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
         what = first_line(error)
         raise UserError(f"cannot read the {STRUCT} of {path} ({what}): take another copy from {HOME}") from None
