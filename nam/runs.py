@@ -230,9 +230,10 @@ def name_of(config: Config) -> str:
     dataset = Path(config.dataset).name if "/" in config.dataset else config.dataset.replace(":", "-")
     # The presets of this very task and number of scales are not differences; what they are made from may be one.
     defaults = Config()
-    made_from = {name: getattr(config, name) for name in ("task", "canvas", "digit_size", "scales")}
+    differ = ("digit_size", "scales", "batch_size")
+    made_from = {name: getattr(config, name) for name in ("task", "canvas", *differ)}
     plain = defaults.model_copy(update=made_from).resolved(config.dataset)
-    plain = plain.model_copy(update={"digit_size": defaults.digit_size, "scales": defaults.scales})
+    plain = plain.model_copy(update={name: getattr(defaults, name) for name in differ})
     starts = {"_".join(str(part) for part in (dataset, config.task, config.canvas) if part): plain}
     starts |= {name: Config(**values) for name, values in named_configs().items()}
     names = {}
