@@ -1,11 +1,14 @@
 """Where the runs of a study are trained: on this machine, or on a Ray cluster. Each run has a process of its own."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from nam.config import Config, Execution
@@ -17,9 +20,18 @@ FAILURE = "failure.txt"  # in a run's folder: what its last process said before 
 
 
 class Local:
-    """Trains runs on this machine."""
+    """Trains runs on this machine.
 
-    def __init__(self):
+    Args:
+        workers: How many at a time. Each has a share of the cores to itself, where the system can arrange that: threads
+            of runs that contend for cores spend their time waiting for each other.
+    """
+
+    def __init__(self, workers: int = 1):
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._shares = SimpleQueue()
+        for begin, end in pairwise(len(cores) * worker // workers for worker in range(workers + 1)):
+            self._shares.put(cores[begin:end])
         self._processes: set[subprocess.Popen] = set()
         self._stopped = threading.Event()
 
@@ -28,7 +40,7 @@ class Local:
         if self._stopped.is_set():
             return "stopped"
         run = Run.of(config, execution)
-        with tempfile.TemporaryDirectory() as temporary:
+        with self._share() as cores, tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "config.json"
             file.write_text(config.to_json())
             words = [sys.executable, "-m", "nam.train", "--config", str(file)]
@@ -42,6 +54,8 @@ class Local:
             process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
             )
+            if cores:
+                os.sched_setaffinity(process.pid, cores)  # before it has threads
             self._processes.add(process)
             if self._stopped.is_set():  # perhaps while it was started
                 process.terminate()
@@ -57,6 +71,15 @@ class Local:
         # TensorFlow may say more as it goes.
         told = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
         return _recorded(run, output, f"status {process.returncode}: {told}")
+
+    @contextlib.contextmanager
+    def _share(self):
+        """The cores of one worker; none where there are more workers than cores."""
+        cores = self._shares.get()
+        try:
+            yield cores
+        finally:
+            self._shares.put(cores)
 
     def stop(self) -> None:
         """Lets every process end its step and save what it has."""

@@ -68,6 +68,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"the run was trained with other software: {changes}", file=sys.stderr)
     config = run.config()
     model = models.load(run.path / MODEL)
+    splits = data.load(config, options.data_dir)
+    run.check_data(splits.told())
     elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}
     if any(values is not None for values in elsewhere.values()):
         _refuse(options, "runs", "split", "data_dir", "votes", *elsewhere)
@@ -78,8 +80,6 @@ def main(argv: Sequence[str]) -> None:
             run.write("transfer.json", {"split": options.split, "accuracy": found})
         return
     model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
-    splits = data.load(config, options.data_dir)
-    run.check_data(splits.told())
     split, classes = getattr(splits, options.split), splits.spec.classes
     found = {
         "split": options.split,

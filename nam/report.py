@@ -28,10 +28,6 @@ LABELS = {
     "std": "std, half-widths",
     "batch-size": "batch",
 }
-LEGEND = """\
-± is half a 95 % interval, over the seeds or, of one seed, over the choice of the images. The verdict compares the vote
-with that of the published value, under the same policy; what was published is of a frozen policy with 10 copies, its
-"accuracy" on test or as the paper's tables say. s/epoch and minutes are of a shared machine: on time see the claim."""
 INTRODUCTION = """\
 The study varied seven hyper-parameters of the recurrent attention model and never knew that its policy, which says
 where to look next, was not trained: its code stops the gradient at the policy's mean. So every run here exists twice,
@@ -43,11 +39,13 @@ learning rates (`--config published`), but for what a study varies and for the b
 those on 6,000 validation images of the best epoch: the best vote of a frozen policy, the best deterministic gaze of a
 learned one; the test split is left alone. Looks are counted all, one more than the published names say.
 
-**Differs** is said only of two runs whose votes are further apart than 2√2 deviations of the baseline's seeds:
-{thresholds}. (Equal runs do so by chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is
-half a 95 % interval: over the seeds where there are several, else from the choice of the images. Times of the studies'
-runs come from a shared machine (the median epoch is told, and that times their number); what
-is said about time rests on `python -m benchmarks.scaling --config published`, which times all values in turns, with a
+A verdict compares the vote with that of the published value, under the same policy. **Differs** is said only of two
+runs whose votes are further apart than 2√2 deviations of the baseline's seeds: {thresholds}. (Equal runs do so by
+chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is half a 95 % interval: over the seeds
+where there are several, else from the choice of the images. What was published is of a frozen policy, its "accuracy"
+on test or as the paper's tables say. Times of the studies' runs come from a shared machine (s/epoch is the median
+epoch, minutes that times their number); what is said about time rests on
+`python -m benchmarks.scaling --config published`, which times all values in turns, with a
 trained policy and one copy.
 """
 
@@ -240,7 +238,7 @@ def of_study(results: Results, name: str) -> str:
         "verdict": table["verdict"],
     })  # fmt: skip
     budget = f"{table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
-    return f"{plan.question}{missing} {budget}\n\n{_markdown(shown)}\n\n{LEGEND}"
+    return f"{plan.question}{missing} {budget}\n\n{_markdown(shown)}"
 
 
 def of_comparison(results: Results, name: str) -> str:

@@ -39,7 +39,11 @@ class Options(Values):
         None, ge=1, le=1000, description="seeds 0 to N - 1. None: as the study says, and as nam.report reads"
     )
     workers: int | None = Field(
-        None, ge=1, le=256, description="runs that are trained at a time. None: 1, on Ray as many as it has room for"
+        None,
+        ge=1,
+        le=256,
+        description="runs that are trained at a time, each on a share of the cores. None: 1, on Ray as many as it has "
+        "room for",
     )
     engine: Literal["local", "ray"] = Field("local", description="where: on this machine, or on a Ray cluster")
     address: str = Field("auto", description="the Ray cluster's: HOST:PORT. auto: that of this machine")
@@ -47,6 +51,7 @@ class Options(Values):
     cpus_per_run: float = Field(1.0, gt=0, le=1024, description="processor cores that Ray keeps for each run")
     logs: str = Execution.model_fields["logs"]
     data_dir: str | None = Execution.model_fields["data_dir"]
+    jit: Literal["auto", "on", "off"] = Execution.model_fields["jit"]
 
 
 class Task(NamedTuple):
@@ -71,10 +76,10 @@ class Task(NamedTuple):
         """Its folder. Raises `UserError` if another run lives there."""
         return Run.of(self.config, self.execution(logs))
 
-    def execution(self, logs: Path, data_dir: str | None = None) -> Execution:
+    def execution(self, logs: Path, **how) -> Execution:
         """Where and how it runs: a search leaves the test split alone."""
         return Execution(
-            logs=str(logs), study=self.study, name=self.name, data_dir=data_dir, no_test=not self.test, no_pictures=True
+            logs=str(logs), study=self.study, name=self.name, no_test=not self.test, no_pictures=True, **how
         )
 
 
@@ -101,9 +106,12 @@ def same_run(task: Task, logs: Path) -> Path | None:
 
 
 def train_all(
-    todo: Sequence[Task], engine: Engine, logs: Path, workers: int, data_dir: str | None = None
+    todo: Sequence[Task], engine: Engine, logs: Path, workers: int, **how
 ) -> Iterator[tuple[Task, str | None, float]]:
-    """Trains the runs; yields each as it ends: the run, why it failed or `None`, and its seconds."""
+    """Trains the runs; yields each as it ends: the run, why it failed or `None`, and its seconds.
+
+    `how` are values of their `Execution`.
+    """
     # The same run of two studies is trained once, and then copied.
     one_at_a_time = {task.config: threading.Lock() for task in todo}
 
@@ -112,7 +120,7 @@ def train_all(
         with one_at_a_time[task.config], only_one(logs / f".{digest}.lock", ELSEWHERE):
             same, folder = same_run(task, logs), task.run(logs).path
             if same is None or (folder / "config.json").exists():
-                return engine(task.config, task.execution(logs, data_dir))
+                return engine(task.config, task.execution(logs, **how))
             _copy(same, folder)
             return None
 
@@ -170,12 +178,14 @@ def main(argv: Sequence[str]) -> int:
         engine = OnRay(options.address, options.gpus_per_run, options.cpus_per_run)
         workers = options.workers or len(left)
     else:
-        engine, workers = Local(), options.workers or 1
+        workers = options.workers or 1
+        engine = Local(workers)
+    how = {"data_dir": options.data_dir, "jit": options.jit}
     done = work = failures = 0
     try:
         with _obeying(engine):
             begun = time.monotonic()
-            for task, failure, seconds in train_all(left, engine, logs, workers, options.data_dir):
+            for task, failure, seconds in train_all(left, engine, logs, workers, **how):
                 done, work = done + 1, work + task.work
                 failures += failure not in (None, ELSEWHERE)
                 rest = (time.monotonic() - begun) * (sum(task.work for task in left) / work - 1)

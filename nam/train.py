@@ -10,7 +10,6 @@ from typing import Any
 
 from nam import command
 from nam.config import FOLDER, VOTES, Config, Execution
-from nam.errors import UserError
 from nam.scorecard import line
 from nam.signals import Signals, Stopped
 
@@ -32,15 +31,10 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     """
     # Imported here so that a misspelt flag and --help are answered at once, and TensorFlow's notices kept quiet.
     with command.quiet():
-        try:
-            import keras
+        import keras
 
-            from nam import callbacks, data, machine, models  # noqa: F401 (callbacks: so that it comes quietly)
-            from nam.runs import STATE, Run, lost
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"{error.name} is not installed: install it, or set KERAS_BACKEND to tensorflow or jax, whichever is."
-            ) from None
+        from nam import callbacks, data, machine, models  # noqa: F401 (callbacks: so that it comes quietly)
+        from nam.runs import STATE, Run, lost
 
     execution = execution or Execution()
     substituted = False

@@ -200,7 +200,7 @@ def test_a_run_from_before_a_field_was_added_is_the_same_run(tmp_path):
 
 def test_a_folder_of_other_runs_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(configs, "studies", lambda: {"tiny": tiny()})
-    monkeypatch.setattr(study, "Local", Engine)
+    monkeypatch.setattr(study, "Local", lambda workers: Engine())
     assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
     with pytest.raises(UserError, match="holds another run .epochs 1 there and 2 here"):
         study.main(["tiny", "--logs", str(tmp_path), "--epochs", "2"])
