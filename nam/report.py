@@ -43,9 +43,9 @@ A verdict compares the vote with that of the published value, under the same pol
 runs whose votes are further apart than 2√2 deviations of the baseline's seeds: {thresholds}. (Equal runs do so by
 chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is half a 95 % interval: over the seeds
 where there are several, else from the choice of the images. What was published is of a frozen policy, its "accuracy"
-on test or as the paper's tables say. Times of the studies' runs come from a shared machine (s/epoch is the median
-epoch, minutes that times their number); what is said about time rests on
-`python -m benchmarks.scaling --config published`, which times all values in turns, with a
+on test or as the paper's tables say. Times of the studies' runs come from a shared machine, of which they had two
+cores or one (s/epoch is the median epoch, minutes that times their number; cores are in `hardware.json`); what is
+said about time rests on `python -m benchmarks.scaling --config published`, which times all values in turns, with a
 trained policy and one copy.
 """
 
