@@ -9,7 +9,7 @@ from keras import ops
 
 from nam import numbers
 from nam.data.boxes import overlaps
-from nam.data.pipeline import AHEAD, Batches
+from nam.data.pipeline import DRAWN_AHEAD, Batches
 
 SEED = 20190621  # of the gazes drawn in evaluation: the same for every model and epoch
 
@@ -61,7 +61,7 @@ class Whole(keras.utils.PyDataset):
     """
 
     def __init__(self, batches: Batches, more: np.ndarray | None = None):
-        super().__init__(**AHEAD)
+        super().__init__(**DRAWN_AHEAD)
         self.batches = batches
         self.more = more
 

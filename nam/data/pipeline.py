@@ -18,7 +18,7 @@ TRAIN, ORDER, VALIDATION, TEST = range(4)
 BLOCK = 128  # images that one generator draws where a split is always the same
 # How Keras draws batches while a step is computed: with more than one worker it does without the autotuning of tf.data,
 # whose thread keeps an iterator that is no longer used, and with it the next epoch, waiting for up to a minute.
-AHEAD = {"workers": 2, "max_queue_size": 4}
+DRAWN_AHEAD = {"workers": 2, "max_queue_size": 4}
 
 
 class Batch(NamedTuple):
@@ -48,7 +48,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, config: Config, examples: Examples, split: int, draws: float = 1):
-        super().__init__(**AHEAD)
+        super().__init__(**DRAWN_AHEAD)
         self.config = config
         self.examples = examples
         self.split = split
