@@ -102,7 +102,7 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     parts = ["# What the study's hyper-parameters do", _introduction(results), "## The paper's claims"]
     parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
     figures = {}
-    for name in sweeps:
+    for name in _begun(results, sweeps):
         own = {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
         parts += [f"## {name}", of_study(results, name), *(f"![{file}]({file})" for file in own)]
         figures |= own
@@ -110,14 +110,22 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     if len(points):
         figures["summary.png"] = charts.summary(points)
         parts += ["## All of it", "![every run's accuracy against its time](summary.png)"]
-    for name in comparisons:
+    for name in _begun(results, comparisons):
         parts += [f"## {name}", of_comparison(results, name)]
         if name == "size":
             figures["size.png"] = charts.size(results.comparison(name))
             parts.append("![error and cost against the side of the canvas](size.png)")
+    waiting = [name for name in chosen if name not in _begun(results, chosen)]
+    if waiting:
+        parts.append(f"No run is finished of: {', '.join(waiting)}.")
     sources = "; ".join(published.everything()["sources"])
     parts.append(f"Published numbers: {sources}; {published.everything()['machine']}.")
     return "\n\n".join(parts) + "\n", figures
+
+
+def _begun(results: Results, names: Iterable[str]) -> list[str]:
+    """Those studies of which a run is finished."""
+    return [name for name in names if results.runs(name)["deterministic"].notna().any()]
 
 
 def told(claim: claims.Claim, finding: claims.Finding) -> str:

@@ -234,7 +234,11 @@ def test_the_report_can_be_of_one_study_and_of_half_of_it(logs, tmp_path, monkey
     assert "claims about time stay open" in capsys.readouterr().out
     text = (tmp_path / "REPORT.md").read_text()
     assert "9 of 10 runs are finished" in text and "## glimpses" not in text and "not known yet" in text
+    assert "No run is finished" not in text
     assert text.count("| 0.4 ") == 2 and "65.0 % (100)" in text
+    report.main(["std", "epochs", "recipe", "--logs", str(tmp_path / "logs"), "--folder", str(tmp_path)])
+    text = (tmp_path / "REPORT.md").read_text()
+    assert "No run is finished of: epochs, recipe." in text and "## epochs" not in text and "**9. " in text
 
 
 def test_mistakes_are_told(tmp_path):
