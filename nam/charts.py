@@ -75,7 +75,7 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") ->
             if "minutes" in curve:
                 by_time.plot(curve["minutes"], accuracy, color=color)
         by_epoch.set(title=title, xlabel="epoch")
-        by_time.set_xlabel("minutes")
+        by_time.set_xlabel("minutes, ours of one core")
         for axis in (by_epoch, by_time):
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
@@ -120,7 +120,7 @@ def summary(points: pd.DataFrame) -> Figure:
         axis.scatter([], [], color=colors[name], marker="s", label=name)
     for name in who:
         axis.scatter([], [], color="black", marker=marks[name], label=name)
-    axis.set(xlabel="minutes of training", ylabel="vote of 10 gazes, %", xscale="log")
+    axis.set(xlabel="minutes of training, ours of one core", ylabel="vote of 10 gazes, %", xscale="log")
     axis.grid(alpha=0.3, which="both")
     figure.legend(loc="outside right upper", fontsize=8)
     return figure

@@ -43,10 +43,10 @@ A verdict compares the vote with that of the published value, under the same pol
 runs whose votes are further apart than 2√2 deviations of the baseline's seeds: {thresholds}. (Equal runs do so by
 chance in {chance:.0%} of cases: three seeds tell a deviation only roughly.) ± is half a 95 % interval: over the seeds
 where there are several, else from the choice of the images. What was published is of a frozen policy, its "accuracy"
-on test or as the paper's tables say. Times of the studies' runs come from a shared machine, of which they had two
-cores or one (s/epoch is the median epoch, minutes that times their number; cores are in `hardware.json`); what is
-said about time rests on `python -m benchmarks.scaling --config published`, which times all values in turns, with a
-trained policy and one copy.
+on test or as the paper's tables say. Times of the studies' runs are those of one core of a shared machine, the
+published ones those of a GPU: core-s/epoch is the median epoch's seconds times the cores that the run had, core-minutes
+that times the epochs. What is said about time rests on `python -m benchmarks.scaling --config published`, which times
+all values in turns, with a trained policy and one copy.
 """
 
 
@@ -235,8 +235,8 @@ def of_study(results: Results, name: str) -> str:
         "sampled": table["sampled"].map(_percent),
         "deterministic": table["deterministic"].map(_percent),
         "vote of 10": [_percent(*pair) for pair in zip(table["vote"], table["interval"], strict=True)],
-        "s/epoch": table["seconds_per_epoch"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
-        "minutes": table["minutes"].map(lambda m: "" if math.isnan(m) else f"{m:.0f}"),
+        "core-s/epoch": table["seconds_per_epoch"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
+        "core-minutes": table["minutes"].map(lambda m: "" if math.isnan(m) else f"{m:.0f}"),
         "published vote, same epoch": table["published_then"].map(_percent),
         "published accuracy (epochs)": [
             "" if math.isnan(vote) else f"{_percent(vote)} ({epochs:.0f})"
@@ -262,7 +262,7 @@ def of_comparison(results: Results, name: str) -> str:
         "one sampled gaze": table["sampled"].map(_percent),
         "vote of 10": table["vote"].map(_percent),
         **{kind.replace("_", " "): table[kind].map(_count) for kind in COST},
-        "s/epoch": table["seconds_per_epoch"].map(_count),
+        "core-s/epoch": table["seconds_per_epoch"].map(_count),
         "best epoch": [
             f"{_count(row.best)} of {_count(row.trained)}" if row.seeds else "" for row in table.itertuples()
         ],

@@ -46,7 +46,8 @@ class Results:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
         Accuracies are of the best epoch; `seconds_per_epoch` is the median of the epochs, and `minutes` is that times
-        their number: a run may have been held up by what else the machine did.
+        their number: a run may have been held up by what else the machine did. Both are of one core: seconds times the
+        cores that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
         """
         if study not in self._runs:
             plan = studies()[study]
@@ -129,14 +130,15 @@ class Results:
     def curve(self, study: str, run: str) -> pd.DataFrame:
         """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start.
 
-        Empty if the run has no event files. Every epoch takes as long as the median one, see `runs`.
+        Empty if the run has no event files. Every epoch takes as long as the median one, times its cores, see `runs`.
         """
+        folder = Run(self.logs / study / run)
         # A run that is being trained may have written of one epoch more in one file than in another.
-        history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(Run(self.logs / study / run)).items()})
+        history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(folder).items()})
         if "seconds" not in history:
             return pd.DataFrame()
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-        return history.assign(minutes=history.index * history["seconds"].median() / 60)
+        return history.assign(minutes=history.index * history["seconds"].median() * _cores(folder) / 60)
 
     def threshold(self, policy: str, kind: str = "vote") -> float:
         """Two runs of a policy differ if their accuracies are further apart than this, 2√2 deviations of a seed.
@@ -175,7 +177,8 @@ def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
     if result and run.config() != config:
         raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
     validation, test = result.get("validation", {}), result.get("test") or {}
-    seconds = np.median(events.history(run).get("seconds") or result["seconds"]["per_epoch"]) if result else math.nan
+    epochs = (events.history(run).get("seconds") or result["seconds"]["per_epoch"]) if result else math.nan
+    seconds = np.median(epochs) * _cores(run)
     found = published.find(config)
     curve = found.curve if found else ()
     return {
@@ -196,6 +199,12 @@ def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
         "published_seconds": found.seconds_per_epoch if found and found.seconds_per_epoch else math.nan,
         "as_published": found is not None and published.is_baseline(config),
     }
+
+
+def _cores(run: Run) -> int:
+    """The cores that a run had; 1 if it had a GPU."""
+    card = run.read("hardware.json") or {}
+    return card.get("cores", 1) if card.get("gpu", "none") == "none" else 1
 
 
 def _verdict(difference: float, threshold: float) -> str:
