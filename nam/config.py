@@ -372,7 +372,11 @@ class Execution(Values):
         "them. None: TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
     jit: Literal["auto", "on", "off"] = Field("auto", description="compile with XLA; auto: where it is faster")
-    mixed_precision: bool = Field(False, description="compute in float16 where it is safe (for GPUs)")
+    mixed_precision: bool = Field(
+        False,
+        description="compute in 16 bits where it is safe: in float16 on GPUs, in bfloat16 on processors, which is "
+        "faster on those with AVX512_BF16 or AMX, and on TensorFlow only",
+    )
     no_pictures: bool = Field(False, description="leave the pictures of what is looked at out of the event files")
     no_test: bool = Field(False, description="leave the test split alone, as one should while choosing values")
 

@@ -59,6 +59,15 @@ def keep_memory() -> None:
         libc.mallopt(top_pad, 16 * 2**20)
 
 
+def half() -> str:
+    """Keras's name for computing in 16 bits where that is safe: in float16 on GPUs, in bfloat16 elsewhere.
+
+    Processors with AVX512_BF16 or AMX multiply in bfloat16 about twice as fast as in float32; none does in float16.
+    """
+    gpu = any("gpu" in device for device in keras.distribution.list_devices())
+    return "mixed_float16" if gpu else "mixed_bfloat16"
+
+
 def share(images: int) -> None:
     """Lets the devices of this machine share every batch that holds a multiple of `images`, on JAX.
 

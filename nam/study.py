@@ -52,6 +52,7 @@ class Options(Values):
     logs: str = Execution.model_fields["logs"]
     data_dir: str | None = Execution.model_fields["data_dir"]
     jit: Literal["auto", "on", "off"] = Execution.model_fields["jit"]
+    mixed_precision: bool = Execution.model_fields["mixed_precision"]
 
 
 class Task(NamedTuple):
@@ -180,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         workers = options.workers or 1
         engine = Local(workers)
-    how = {"data_dir": options.data_dir, "jit": options.jit}
+    how = {name: getattr(options, name) for name in ("data_dir", "jit", "mixed_precision")}
     done = work = failures = 0
     try:
         with _obeying(engine):

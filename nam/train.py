@@ -55,7 +55,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     machine.keep_memory()
     splits = data.load(config, execution.data_dir)
     machine.share(math.gcd(config.batch_size, splits.train.size))
-    keras.config.set_dtype_policy("mixed_float16" if execution.mixed_precision else "float32")
+    keras.config.set_dtype_policy(machine.half() if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
     splits.train.with_boxes = model.learns_boxes and not config.dataset.startswith(FOLDER)  # whose targets have none

@@ -211,7 +211,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     broken = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "core": "rnn"}
     found = tiny(vary={"learning_rate": [100.0, 0.001]}, fixed=broken)
     monkeypatch.setattr(configs, "studies", lambda: {"tiny": found})
-    assert study.main(["tiny", "--logs", str(tmp_path), "--workers", "2", "--jit", "off"]) == 1
+    assert study.main(["tiny", "--logs", str(tmp_path), "--workers", "2", "--jit", "off", "--mixed-precision"]) == 1
     out = capsys.readouterr().out
     failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0" / engines.FAILURE
     assert "/2] tiny/learning_rate=100.0_frozen_seed=0: status 2: error: the loss became" in out
@@ -220,7 +220,8 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     run = Run(tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0")
     assert run.read("result.json")["test"] is None  # a search leaves it alone
     card, cores = run.read("hardware.json"), len(os.sched_getaffinity(0))
-    assert card["jit"] == "off" and card["cores"] in {cores // 2 or cores, cores - cores // 2}
+    assert card["jit"] == "off" and card["mixed_precision"]
+    assert card["cores"] in {cores // 2 or cores, cores - cores // 2}
     with Run(failed.parent).claim():  # another process trains the one that is left
         assert study.main(["tiny", "--logs", str(tmp_path)]) == 0
     assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {engines.ELSEWHERE}" in capsys.readouterr().out

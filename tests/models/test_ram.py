@@ -225,16 +225,17 @@ def test_save_and_load_keep_the_answers(data, tmp_path):
 
 
 @tensorflow_only
-def test_learns_in_float16(data):
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_learns_in_16_bits(data, half):
     images, labels = data
     images[labels == 0], images[labels == 1] = 0, 255
-    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_dtype_policy(f"mixed_{half}")
     try:
         model = compiled(optimizer=keras.optimizers.Adam(3e-3))
         history = model.fit(images, labels, batch_size=20, epochs=60, verbose=0).history
     finally:
         keras.config.set_dtype_policy("float32")
-    assert model.core.compute_dtype == "float16" and model.action_network.compute_dtype == "float32"
+    assert model.core.compute_dtype == half and model.action_network.compute_dtype == "float32"
     assert history["classification"][-1] < 0.5 * history["classification"][0]
 
 
