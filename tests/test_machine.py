@@ -1,3 +1,4 @@
+import keras
 import pynvml
 import pytest
 
@@ -27,3 +28,9 @@ def test_with_a_gpu_the_card_names_it(monkeypatch):
     gpu = machine.card()["gpu"]
     assert gpu["name"] == "GeForce GTX 1060" and gpu["compute_capability"] == "6.1" and gpu["driver"] == "550.1"
     assert gpu["memory_gib"] == pytest.approx(6) and gpu["driver_cuda"] == "12.4"
+
+
+def test_16_bits_are_those_that_the_machine_is_fast_in(monkeypatch):
+    for devices, half in ((["cpu:0", "gpu:0"], "mixed_float16"), (["cpu:0"], "mixed_bfloat16")):
+        monkeypatch.setattr(keras.distribution, "list_devices", lambda devices=devices: devices)
+        assert machine.half() == half

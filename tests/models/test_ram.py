@@ -236,6 +236,7 @@ def test_learns_in_16_bits(data, half):
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.core.compute_dtype == half and model.action_network.compute_dtype == "float32"
+    assert model.faster_with_xla == (half == "float16" or bool(keras.distribution.list_devices("gpu")))
     assert history["classification"][-1] < 0.5 * history["classification"][0]
 
 
