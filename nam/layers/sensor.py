@@ -40,8 +40,8 @@ class GlimpseSensor(keras.layers.Layer):
         scale_factors: Pixels of the image per pixel of the patch, one per scale: increasing integers from 1 to 181.
             `None` stands for 1, 2, 4, 8, …
         padding: `"zero"`, or `"noise"`: as `tf.image.extract_glimpse` and TensorFlow 1's resizing did for the published
-            study, outside the image is noise, uniform in [0, 1], and a cell is its first pixel, not its mean. (There all
-            images of a batch had the same noise; here each has its own.)
+            study, outside the image is noise, uniform in [0, 1], and a cell is its first pixel, not its mean. There
+            all images of a batch had the same noise; here each has its own.
         seed: Integer seed of that noise.
 
     Call arguments:
