@@ -142,14 +142,17 @@ def _early_and_late(results: Results, policy: str) -> Held:
 
 
 def _curves(results: Results, policy: str) -> dict[int, np.ndarray] | None:
-    """Votes on validation epoch by epoch of the long runs, by their looks; `None` if one is missing."""
+    """Votes on validation epoch by epoch of the long runs, by their looks, means over the seeds.
+
+    `None` if one is missing.
+    """
     runs, found = results.runs("epochs"), {}
     for name, run in runs[runs["policy"] == policy].iterrows():
         curve = results.curve("epochs", name)
         if math.isnan(run["vote"]) or VOTE not in curve or len(curve) < run["epochs"]:
             return None
-        found[run["glimpses"]] = curve[VOTE].to_numpy()
-    return found
+        found.setdefault(run["glimpses"], []).append(curve[VOTE].to_numpy()[: run["epochs"]])
+    return {looks: np.mean(curves, axis=0) for looks, curves in found.items()}
 
 
 def _at(curve: tuple[np.ndarray, np.ndarray], time: float) -> float:
@@ -254,13 +257,13 @@ def _optimizers(results: Results, policy: str) -> Held:
     papers = {(row["optimizer"], row["learning_rate"]) for row in published.everything()["tables"]["optimizer"]}
     found: dict[bool, dict[str, float]] = {True: {}, False: {}}
     rising = {}
-    for row in results.runs("optimizer").itertuples():
-        if row.policy == policy:
-            vote = [*results.curve("optimizer", row.Index).get(VOTE, ())]
-            rising[row.value] = vote[-1] - vote[-1 - MEAN] if len(vote) > MEAN else math.nan
-            own = (row.optimizer, row.learning_rate) in papers
-            for rates in (True, False) if row.optimizer == "adam" else (own,):  # Adam's is the same in both
-                found[rates][row.value] = row.vote
+    runs = results.runs("optimizer")
+    for value, group in runs[runs["policy"] == policy].groupby("value", sort=False):
+        votes = [[*results.curve("optimizer", name).get(VOTE, ())] for name in group.index]
+        rising[value] = np.mean([vote[-1] - vote[-1 - MEAN] if len(vote) > MEAN else math.nan for vote in votes])
+        optimizer, rate = group[["optimizer", "learning_rate"]].iloc[0]
+        for rates in (True, False) if optimizer == "adam" else ((optimizer, rate) in papers,):  # Adam's is both's
+            found[rates][value] = group["vote"].mean()
     spreads = [
         _difference(results, policy, np.max([*votes.values()]), np.min([*votes.values()])) for votes in found.values()
     ]

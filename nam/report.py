@@ -252,11 +252,12 @@ def of_study(results: Results, name: str) -> str:
 def of_comparison(results: Results, name: str) -> str:
     """A comparison's question, how far it is, and its table, in Markdown."""
     plan, table = studies()[name], results.comparison(name)
-    done = int((table["seeds"] == len(plan.seeds)).sum())
+    done = int((table["seeds"] >= len(plan.seeds)).sum())
     missing = "" if done == len(table) else f" {done} of {len(table)} rows are finished."
     theirs = [published.compared(name, label) for label in table["label"]]
     shown = pd.DataFrame({
         "model": table["label"],
+        "seeds": table["seeds"],
         "published": ["; ".join(f"{_percent(each['accuracy'])} ({each['by']})" for each in row) for row in theirs],
         "ours": [_percent(*pair) for pair in zip(table["deterministic"], table["interval"], strict=True)],
         "one sampled gaze": table["sampled"].map(_percent),
@@ -271,14 +272,11 @@ def of_comparison(results: Results, name: str) -> str:
     })  # fmt: skip
     if not any(theirs):
         shown = shown.drop(columns="published")
-    if len(plan.seeds) > 1:
+    if table["seeds"].max() > 1:
         shown["against the first"] = table["verdict"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
-    seeds = f"{len(plan.seeds)} seed" + "s" * (len(plan.seeds) > 1)
     split = "test" if plan.test else "validation"
-    told = (
-        f"{fixed}; {seeds}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
-    )
+    told = f"{fixed}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
     return f"{plan.question}{missing} ({told}.)\n\n{_markdown(shown)}"
 
 

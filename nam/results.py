@@ -45,14 +45,23 @@ class Results:
     def runs(self, study: str) -> pd.DataFrame:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
+        Finished runs of other seeds than the study's follow.
+
         Accuracies are of the best epoch; `seconds_per_epoch` is the median of the epochs, and `minutes` is that times
         their number: a run may have been held up by what else the machine did. Both are of one core: seconds times the
         cores that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
         """
         if study not in self._runs:
-            plan = studies()[study]
-            labels = plan.labels()
-            rows = {n: _row(labels[n], config, self.logs / study / n) for n, config in plan.runs().items()}
+            plan, folder = studies()[study], self.logs / study
+            finished = {result.parent.name for result in folder.glob("*_seed=*/result.json")}
+            more = {int(seed) for name in finished if (seed := name.rpartition("=")[2]).isdecimal()} - {*plan.seeds}
+            wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
+            labels = wider.labels()
+            rows = {
+                n: _row(labels[n], config, folder / n)
+                for n, config in wider.runs().items()
+                if config.seed in plan.seeds or n in finished
+            }
             self._runs[study] = pd.DataFrame.from_dict(rows, orient="index")
         return self._runs[study]
 

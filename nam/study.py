@@ -36,7 +36,10 @@ class Options(Values):
     dry_run: bool = Field(False, description="print what would be trained, and train nothing")
     epochs: int | None = Field(None, ge=1, description="epochs of every run. None: as the study says")
     seeds: int | None = Field(
-        None, ge=1, le=1000, description="seeds 0 to N - 1. None: as the study says, and as nam.report reads"
+        None,
+        ge=1,
+        le=1000,
+        description="seeds 0 to N - 1; nam.report takes all that are finished. None: as the study says",
     )
     workers: int | None = Field(
         None,

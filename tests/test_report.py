@@ -41,9 +41,9 @@ def curve(config, vote):
             for epoch in range(config.epochs)]  # fmt: skip
 
 
-def write(logs, frozen, learned, names=None):
+def write(logs, frozen, learned, names=None, **changes):
     for name in names or studies():
-        for run_name, config in studies()[name].runs().items():
+        for run_name, config in studies()[name].model_copy(update=changes).runs().items():
             vote = (frozen if config.policy == "frozen" else learned)(config) + 0.001 * config.seed
             run = Run(logs / name / run_name)
             run.path.mkdir(parents=True)
@@ -138,7 +138,8 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
     assert verdicts.iloc[0] == "reference" and verdicts["8 copies"] == "better"
     assert set(verdicts.drop(verdicts.index[0]).drop("8 copies")) == {"no difference"}
     text = report.of_comparison(results, "recipe")
-    assert "2 seeds; validation accuracy" in text and "| better " in text and "published" not in text
+    assert "; validation accuracy" in text and "| better " in text and "published" not in text
+    assert "| seeds " in text
 
 
 def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):
@@ -200,6 +201,21 @@ def test_curves_may_be_unequal_or_missing(results, logs, tmp_path):
     assert Results(tmp_path).curve("epochs", name).empty
     write(tmp_path, flat, flat, ["baseline"])
     assert claims.findings(Results(tmp_path, logs / "timings.json"), ["epochs"])[0][1].verdict == claims.OPEN
+
+
+def test_more_seeds_than_the_study_has_are_taken(tmp_path):
+    write(tmp_path, flat, flat, ["baseline", "epochs", "optimizer", "std"])
+    alone = [finding.verdict for _, finding in claims.findings(Results(tmp_path))]
+    write(tmp_path, flat, flat, ["epochs", "optimizer", "std"], seeds=(4,))
+    (tmp_path / "std" / "std=0.4_learned_seed=4" / "result.json").unlink()  # is being trained
+    table = Results(tmp_path).table("std").set_index(["policy", "value"])
+    assert table.loc[("frozen", "0.4"), "seeds"] == 2 and table.loc[("learned", "0.4"), "seeds"] == 1
+    assert table.loc[("frozen", "0.4"), "vote"] == pytest.approx(0.602)
+    assert " runs are finished" not in report.of_study(Results(tmp_path), "std")
+    found = claims.findings(Results(tmp_path))
+    assert [finding.verdict for _, finding in found] == alone
+    told = {claim.number: report.told(claim, finding) for claim, finding in found}
+    assert "3 looks 60.2, 60.2, 60.2, 60.2 %" in told["9"] and "60.2, 60.2, 60.2, 60.2 %, 0.0 points" in told["10"]
 
 
 def test_claims_need_their_runs(tmp_path):
