@@ -49,7 +49,7 @@ class _Both(keras.Model):
         found = {"deterministic": ops.softmax(outputs["logits"])}
         if "thetas" in outputs:
             found["thetas"] = outputs["thetas"]
-        if self.model.samples_gazes:
+        if self.votes and self.model.samples_gazes:
             found["sampled"] = ops.softmax(self.model(images, samples=self.votes)["logits"])
         return found
 
@@ -87,7 +87,7 @@ class Evaluator:
 
     Args:
         model: A `Classifier`.
-        votes: Sampled gazes per image.
+        votes: Sampled gazes per image; 0: the deterministic one alone.
         jit: Compile with XLA.
     """
 

@@ -37,19 +37,26 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         for policy, color in COLORS.items():
             show(kind, policy, kind, "interval" if kind == "vote" else None, marker="o", color=color, label=policy)
         axes[kind].set(xlabel=label, title=title)
-        if not ordered:
-            axes[kind].set_xticks(range(len(values)), values, rotation=40, ha="right", fontsize=8)
+        if not ordered or len(values) == 1:
+            axes[kind].set_xticks(
+                [*places.values()],
+                values,
+                rotation=0 if ordered else 40,
+                ha="center" if ordered else "right",
+                fontsize=8,
+            )
         axes[kind].grid(alpha=0.3)
     then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
     for kind, column, mark, line, name in (
         ("vote", "published_then", "x", ":", then),
-        ("vote", "published", "+", "--", "published, at its end"),
-        ("sampled", "published_sampled", "+", "--", "published, at its end"),
+        ("vote", "published", "+", "--", "published, last epoch, test"),
+        ("sampled", "published_sampled", "+", "--", "published, last epoch, training images"),
     ):
         if table[column].notna().any():
             show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
-    axes["vote"].set_ylabel("accuracy, %")
-    axes["vote"].legend(fontsize=8)
+    axes["vote"].set_ylabel("accuracy on validation, %")
+    for kind in ("vote", "sampled"):
+        axes[kind].legend(fontsize=8)
     return figure
 
 
@@ -79,7 +86,7 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") ->
         for axis in (by_epoch, by_time):
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
-        axis.set_ylabel("accuracy, %")
+        axis.set_ylabel("vote of 10 on validation, %")
     names = [name for name in names if name in shown]
     figure.legend([shown[name] for name in names], names, title=label, loc="outside right upper", fontsize=8)
     return figure

@@ -16,6 +16,8 @@ from nam.errors import UserError, first_line
 from nam.runs import Busy, Run
 
 ELSEWHERE = "another process trains it"
+# Runs at a time share a GPU, and must not take its whole memory.
+SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 FAILURE = "failure.txt"  # in a run's folder: what its last process said before it failed
 
 
@@ -52,11 +54,18 @@ class Local:
                     words += [flag, value]
             # A session of its own: Ctrl-C reaches it through `stop`, once.
             process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+                words,
+                env=os.environ | SHARED_GPU,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
             )
-            if cores:
-                os.sched_setaffinity(process.pid, cores)  # before it has threads
             self._processes.add(process)
+            if cores:
+                with contextlib.suppress(OSError):  # the system may have taken a core away
+                    os.sched_setaffinity(process.pid, cores)  # before it has threads
             if self._stopped.is_set():  # perhaps while it was started
                 process.terminate()
             output, _ = process.communicate()
@@ -111,9 +120,10 @@ class OnRay:
         except ModuleNotFoundError:
             raise UserError('Ray is not installed: pip install -e ".[ray]", or use --engine local.') from None
         self._ray = ray
-        # Runs that share a GPU must not take its whole memory, and what is said here must hold there.
-        variables = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        variables |= {name: os.environ[name] for name in ("KERAS_BACKEND", "TFDS_DATA_DIR") if name in os.environ}
+        # What is said here must hold there.
+        variables = SHARED_GPU | {
+            name: os.environ[name] for name in ("KERAS_BACKEND", "TFDS_DATA_DIR") if name in os.environ
+        }
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
         except (ConnectionError, ValueError, RuntimeError) as error:

@@ -39,7 +39,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     """
     seen = data.all_but_images()
     if seen.labels.ndim == 2:
-        return _of_numbers(model, data, seen, votes)
+        return _of_numbers(model, data, seen)
     if isinstance(model, RecurrentAttention):
         found, probabilities = _of_gaze(model, data, seen, votes, seeds, exit_confidence)
     else:
@@ -66,10 +66,10 @@ def _cost(model, images) -> dict[str, float]:
     }
 
 
-def _of_numbers(model, data, seen, votes: int) -> dict[str, Any]:
+def _of_numbers(model, data, seen) -> dict[str, Any]:
     """What is told of a model that reads numbers; `seen` is the whole split as one `Batch` without its images."""
     found, images = {}, data.batch(0).images
-    outputs = Evaluator(model, votes, model.faster_with_xla).probabilities(data)
+    outputs = Evaluator(model, 0, model.faster_with_xla).probabilities(data)
     if "thetas" in outputs:
         found["windows"] = {"overlap": _by_look(outputs["thetas"], seen.boxes, images)}
     answers = read(outputs["deterministic"])
@@ -98,7 +98,7 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
         model, splits = models.load(path / MODEL), load(config, data_dir)
         Run(path).check_data(splits.told())
         images = getattr(splits, split)
-        log_p = numbers.log(Evaluator(model, 1, model.faster_with_xla).probabilities(images)["deterministic"])
+        log_p = numbers.log(Evaluator(model, 0, model.faster_with_xla).probabilities(images)["deterministic"])
         heard[config.reading].append(log_p)
         labels = images.all_labels()
         if config.reading == "backward":

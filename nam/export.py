@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
     height, width, channels = model.images_shape
     print(
         f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities"
-        + ", locations" * hasattr(model, "sensor")
+        + ", locations" * model.samples_gazes
     )
 
 

@@ -33,7 +33,7 @@ class Watcher:
         self._sampled = _Own(model, looks, votes)
         self._led = _Led(model)
         for recorder in (self._deterministic, self._sampled, self._led):
-            recorder.compile(jit_compile=True)
+            recorder.compile(jit_compile=model.faster_with_xla)
 
     def watch(self, batches: Batches) -> Gazes:
         """The deterministic gaze on all images."""

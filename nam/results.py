@@ -18,6 +18,7 @@ KINDS = {
 }  # fmt: skip
 POLICIES = ("frozen", "learned")
 VOTE = "val_vote_accuracy"  # as `events.history` calls it
+AFTER_EPOCHS = {"vote": VOTE, "sampled": "val_sampled_accuracy", "deterministic": "val_accuracy"}  # alike
 COST = ("parameters", "multiply_adds", "pixels_read", "pixels_touched")
 
 
@@ -45,11 +46,10 @@ class Results:
     def runs(self, study: str) -> pd.DataFrame:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
-        Finished runs of other seeds than the study's follow.
-
-        Accuracies are of the best epoch; `seconds_per_epoch` is the median of the epochs, and `minutes` is that times
-        their number: a run may have been held up by what else the machine did. Both are of one core: seconds times the
-        cores that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
+        Finished runs of other seeds than the study's follow. Accuracies are those after the last epoch, of a comparison
+        those of the best one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their
+        number: a run may have been held up by what else the machine did. Both are of one core: seconds times the cores
+        that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
         """
         if study not in self._runs:
             plan, folder = studies()[study], self.logs / study
@@ -58,7 +58,7 @@ class Results:
             wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
             labels = wider.labels()
             rows = {
-                n: _row(labels[n], config, folder / n)
+                n: _row(labels[n], config, folder / n, bool(plan.rows))
                 for n, config in wider.runs().items()
                 if config.seed in plan.seeds or n in finished
             }
@@ -149,13 +149,13 @@ class Results:
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
         return history.assign(minutes=history.index * history["seconds"].median() * _cores(folder) / 60)
 
-    def threshold(self, policy: str, kind: str = "vote") -> float:
-        """Two runs of a policy differ if their accuracies are further apart than this, 2√2 deviations of a seed.
+    def threshold(self, policy: str, n: int = 1, m: int = 1) -> float:
+        """Votes of a policy, means of n and of m seeds, differ if they are further apart than this.
 
-        The deviation is that of the baseline's seeds: √2 of it is the deviation of a difference.
+        It is twice the deviation of such a difference: √(1/n + 1/m) times that of the baseline's seeds.
         """
         runs = self.runs("baseline")
-        return 2 * math.sqrt(2) * runs.loc[runs["policy"] == policy, kind].std(ddof=1)
+        return 2 * math.sqrt(1 / n + 1 / m) * runs.loc[runs["policy"] == policy, "vote"].std(ddof=1)
 
     def relative_time(self, field: str) -> dict[Any, float]:
         """A training step's time by the value of a field, in units of the first value's; empty if not measured.
@@ -176,18 +176,21 @@ class Results:
             return ""
         if row.as_published:
             return "reference"
-        return _verdict(row.vote - reference["vote"].iloc[0], self.threshold(row.policy))
+        threshold = self.threshold(row.policy, row.seeds, reference["seeds"].iloc[0])
+        return _verdict(row.vote - reference["vote"].iloc[0], threshold)
 
 
-def _row(label: str, config: Config, folder: Path) -> dict[str, Any]:
-    """What is known of one run."""
+def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]:
+    """What is known of one run; validation accuracies are of its best epoch, or else of the last."""
     run = Run(folder)
     result = run.read("result.json") or {}
     if result and run.config() != config:
         raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
+    history = events.history(run) if result else {}
     validation, test = result.get("validation", {}), result.get("test") or {}
-    epochs = (events.history(run).get("seconds") or result["seconds"]["per_epoch"]) if result else math.nan
-    seconds = np.median(epochs) * _cores(run)
+    if not best:
+        validation = validation | {kind: history[name][-1] for kind, name in AFTER_EPOCHS.items() if name in history}
+    seconds = np.median(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)]) * _cores(run)
     found = published.find(config)
     curve = found.curve if found else ()
     return {

@@ -124,11 +124,17 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             clear(self.path)
+            before = self.read("hardware.json") or {}
             if (self.path / STATE).exists():
                 self.check_data(dataset)
+                if before.get("mixed_precision", False) != how.get("mixed_precision", False):
+                    raise UserError(
+                        f"{self.path} was begun with{'out' * how['mixed_precision']} --mixed-precision: go on so, or "
+                        "choose another --name."
+                    )
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
-            before, card = self.read("hardware.json") or {}, {**machine.card(), **how}
+            card = {**machine.card(), **how}
             changes = machine.other_versions(before, card) if before else ""
             if changes:
                 print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
@@ -239,6 +245,8 @@ def name_of(config: Config) -> str:
     names = {}
     for start, base in starts.items():
         changed = {name: value for name, value in config if value != getattr(base, name)}
+        if "dataset" in changed:
+            changed["dataset"] = dataset  # as a folder may be called
         texts = ["-".join(map(str, value)) if isinstance(value, tuple) else value for value in changed.values()]
         names[start] = [start, *(f"{name}={text}" for name, text in zip(changed, texts, strict=True))]
     return "_".join(min(names.values(), key=len))

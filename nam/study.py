@@ -18,8 +18,9 @@ from pydantic import Field
 from nam import command, events
 from nam.config import Config, Execution, Study, Values, choose_studies
 from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 from nam.runs import Busy, Run, only_one
+from nam.signals import KINDS, Stopped
 
 DESCRIPTION = (
     "Trains every run of the studies named (`all`: of all), each in a process of its own, and leaves them under "
@@ -72,7 +73,7 @@ class Task(NamedTuple):
         config = self.config
         images = config.epochs * (config.train_size or 54_000)
         if config.model != "ram":
-            return images * 3e3 * config.canvas**2
+            return images * 3e3 * (config.canvas or 100) ** 2
         look = 3e5 + 128 * config.bandwidth**2 * config.scales
         return images * config.samples * (config.glimpses + 1) * look  # all else takes about as long as one
 
@@ -98,13 +99,14 @@ def tasks(chosen: dict[str, Study], epochs: int | None = None, seeds: int | None
     return found
 
 
-def same_run(task: Task, logs: Path) -> Path | None:
-    """The folder of the same run, finished under another study's name: a run is what its config says."""
+def same_run(task: Task, logs: Path, mixed_precision: bool = False) -> Path | None:
+    """The folder of the same run, finished under another study's name: one of the same config and precision."""
     for result in sorted(logs.glob("*/*/result.json")):
         with contextlib.suppress(UserError):  # a folder that cannot be read is not the same run
             run = Run(result.parent)
-            result = run.read("result.json")
-            if run.config() == task.config and result.get("validation") and (result.get("test") or not task.test):
+            result, card = run.read("result.json"), run.read("hardware.json") or {}
+            alike = run.config() == task.config and card.get("mixed_precision", False) == mixed_precision
+            if alike and result.get("validation") and (result.get("test") or not task.test):
                 return run.path
     return None
 
@@ -122,7 +124,7 @@ def train_all(
     def attempt(task: Task) -> str | None:
         digest = hashlib.sha256(task.config.to_json().encode()).hexdigest()[:16]
         with one_at_a_time[task.config], only_one(logs / f".{digest}.lock", ELSEWHERE):
-            same, folder = same_run(task, logs), task.run(logs).path
+            same, folder = same_run(task, logs, how.get("mixed_precision", False)), task.run(logs).path
             if same is None or (folder / "config.json").exists():
                 return engine(task.config, task.execution(logs, **how))
             _copy(same, folder)
@@ -134,8 +136,8 @@ def train_all(
             failure = attempt(task)
         except Busy:
             failure = ELSEWHERE
-        except (UserError, OSError) as error:
-            failure = str(error)
+        except Exception as error:  # whatever it is, the rest goes on
+            failure = first_line(error)
         return task, failure, time.monotonic() - begun
 
     pool = ThreadPoolExecutor(workers)
@@ -159,6 +161,9 @@ def main(argv: Sequence[str]) -> int:
     if "--list" in argv and argv[0].startswith("--"):
         argv = ["all", *argv]
     options = command.options(Options, argv, "python -m nam.study", DESCRIPTION)
+    for name in ("address", "gpus_per_run", "cpus_per_run"):
+        if options.engine == "local" and getattr(options, name) != Options.model_fields[name].default:
+            raise UserError(f"--{name.replace('_', '-')} is for Ray: add --engine ray, or leave it out.")
     chosen = choose_studies(options.names)
     todo = tasks(chosen, options.epochs, options.seeds)
     if options.list:
@@ -182,7 +187,7 @@ def main(argv: Sequence[str]) -> int:
         engine = OnRay(options.address, options.gpus_per_run, options.cpus_per_run)
         workers = options.workers or len(left)
     else:
-        workers = options.workers or 1
+        workers = min(options.workers or 1, len(left))
         engine = Local(workers)
     how = {name: getattr(options, name) for name in ("data_dir", "jit", "mixed_precision")}
     done = work = failures = 0
@@ -195,9 +200,9 @@ def main(argv: Sequence[str]) -> int:
                 rest = (time.monotonic() - begun) * (sum(task.work for task in left) / work - 1)
                 print(f"[{done}/{len(left)}] {task.study}/{task.name}: {failure or _told(task, logs)}  "
                       f"({seconds / 60:.1f} minutes; {_duration(rest)} left)", flush=True)  # fmt: skip
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped) as stop:
         print("stopped: the same command goes on from there")
-        return 130
+        return 130 if isinstance(stop, KeyboardInterrupt) else 143
     return 1 if failures else 0
 
 
@@ -207,9 +212,10 @@ def _obeying(engine):
 
     def stop(number, frame):
         engine.stop()
-        raise KeyboardInterrupt
+        raise KINDS[number]
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    kinds = [number for number in KINDS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in kinds}
     try:
         yield
     finally:

@@ -35,10 +35,18 @@ def shifts(
     return list(dict.fromkeys(found))
 
 
-def check(model, configs: Sequence[Config]) -> None:
-    """Raises `UserError` if the model cannot take the images of a config."""
+def check(model, configs: Sequence[Config], split: str) -> None:
+    """Raises `UserError` if the model cannot take the images of a config, or was trained on what is another's `split`.
+
+    The first config is that which the model was trained on.
+    """
     height, width, _ = model.images_shape
     for config in configs:
+        if split == "validation" and (config.task == "belaid") != (configs[0].task == "belaid"):
+            raise UserError(
+                "task belaid is validated on digits that other tasks are trained on: use --split test. "
+                f"Received: task={config.task}, of a run of {configs[0].task}"
+            )
         if (config.task == "sequence") != (model.targets > 1):
             raise UserError(
                 "a model that reads numbers takes task sequence, and no other model does: leave --task out. "
@@ -60,7 +68,7 @@ def measure(model, configs: Sequence[Config], split: str, votes: int, data_dir: 
     from nam import data
     from nam.accuracy import Evaluator
 
-    check(model, configs)
+    check(model, configs, split)
     found = []
     for config in configs:
         images = getattr(data.load(config, data_dir), split)
@@ -74,7 +82,8 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     """What `measure` found, in Markdown; the first row is what the model was trained on."""
     rows = pd.DataFrame(found)
     votes = rows.pop("votes").iloc[0] if "votes" in rows else None
-    rows["digit_size"] = [f"{size:.0f}" if size == size and size else "as it is" for size in rows["digit_size"]]
+    for name in ("canvas", "digit_size"):
+        rows[name] = ["as it is" if pd.isna(size) else f"{size:.0f}" for size in rows[name]]
     for kind in {"deterministic", "sampled", "vote", "digits"} & {*rows.columns}:
         rows[kind] = rows[kind].map("{:.2%}".format)
     rows.insert(0, "", ["as trained", *[""] * (len(rows) - 1)])

@@ -47,6 +47,8 @@ def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, mon
             run(tmp_path, epochs=1)
     folder = tmp_path / "runs" / "run"
     (folder / "result.json").unlink()
+    with pytest.raises(UserError, match="begun without --mixed-precision: go on so"):
+        run(tmp_path, epochs=1, execution={"mixed_precision": True})
     run(tmp_path, epochs=1)
     told = capsys.readouterr().out
     assert f"other software: python 3.10.0, now {card['python']}; keras 3.14.0, now {card['keras']}" in told

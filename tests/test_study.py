@@ -87,6 +87,8 @@ def test_mistakes_are_told():
         Study(question="?", label="", vary={}, seed=3)
     with pytest.raises(UserError, match="unknown study 'glimpse'. Did you mean 'glimpses'"):
         study.main(["glimpse"])
+    with pytest.raises(UserError, match="--gpus-per-run is for Ray: add --engine ray"):
+        study.main(["std", "--gpus-per-run", "0.5"])
     assert set(choose_studies(["all"])) == set(studies())
 
 
@@ -146,15 +148,21 @@ def test_the_same_run_is_not_trained_for_another_study(tmp_path):
     assert columns[0].name == "study" and {"policy", "std"} < {column.name for column in columns}
     assert {"study", "policy"} < {column.name for column in columns if column.differs}
     assert accumulator.Scalars("validation/vote")[0].value == 0.5
+    third = study.tasks({"third": tiny()})
+    assert [failure for _, failure, _ in study.train_all(third, engine, tmp_path, 1, mixed_precision=True)] == [
+        None
+    ] * 2
+    assert len(engine.trained) == 4  # of another precision is another run
 
 
-def test_what_goes_wrong_in_one_run_does_not_stop_the_rest(tmp_path):
+@pytest.mark.parametrize("kind", [OSError, ZeroDivisionError])  # foreseen, and not
+def test_what_goes_wrong_in_one_run_does_not_stop_the_rest(tmp_path, kind):
     todo = study.tasks({"tiny": tiny(vary={"glimpses": [1, 2, 3]})})
     engine = Engine()
 
     def broken(config, execution):
         if config.glimpses == 2:
-            raise OSError("the disk is full")
+            raise kind("the disk is full")
         return engine(config, execution)
 
     outcomes = {task.config.glimpses: failure for task, failure, _ in study.train_all(todo, broken, tmp_path, 1)}
@@ -241,7 +249,10 @@ def test_a_stopped_study_can_go_on(tmp_path, number):
         time.sleep(0.05)
     process.send_signal(number)
     out, _ = process.communicate(timeout=300)
-    assert process.returncode == 130 and "the same command goes on from there" in out
+    assert (
+        process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+        and "the same command goes on from there" in out
+    )
     assert (folder / "state.npz").exists() and not (folder / "result.json").exists()
     with Run(folder).claim():  # nothing trains on
         pass

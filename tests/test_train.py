@@ -17,7 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import callbacks, evaluate, machine, models, runs, train
-from nam.config import Config, Execution, load_config
+from nam.config import Config, Execution, load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
@@ -412,6 +412,7 @@ def test_run_names_tell_what_differs():
     assert name(scale_factors=(1, 2, 3, 4)) == "digits_augmented_100_scale_factors=1-2-3-4"
     assert name("mnist", task="cluttered", canvas=100, distractors=3) == "mnist_cluttered_100_distractors=3"
     assert name("folder:/data/pets") == "pets_original"
+    assert name("folder:/data/pets", **named_configs()["cnn"]).startswith("cnn_dataset=pets_task=original")
     assert name(task="original", digit_size=14) == "digits_original_14_digit_size=14"
     assert name(task="translated", digit_size=14, canvas=20) == "digits_translated_20_digit_size=14"
     assert name(task="translated", canvas=4096, batch_size=64) == "digits_translated_4096_batch_size=64"

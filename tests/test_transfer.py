@@ -52,6 +52,13 @@ def test_what_reads_numbers_takes_numbers_only(finished):
         evaluate.main([str(finished[0]), "--task", "sequence"])
 
 
+def test_what_another_task_trains_on_validates_no_run(finished):
+    with pytest.raises(
+        UserError, match=r"other tasks are trained on: use --split test. Received: task=belaid, of a run"
+    ):
+        evaluate.main([str(finished[0]), "--task", "belaid", "--split", "validation"])
+
+
 def test_a_flag_that_would_be_overlooked_is_refused(finished):
     folder = str(finished[0])
     for words in (

@@ -7,6 +7,7 @@ from nam.config import Config
 from nam.data.pipeline import TEST, TRAIN, VALIDATION, Batches
 from nam.data.sequences import CROP, END, TARGETS
 from nam.data.sources import default, read
+from nam.errors import UserError
 
 __all__ = ["Spec", "Splits", "default", "load"]
 
@@ -48,4 +49,9 @@ def load(config: Config, data_dir: str | None = None) -> Splits:
     height, width, channels = source.train.images.shape[-3:]
     if config.canvas is not None:
         height = width = config.canvas
+    if config.batch_size * (height + 1) * (width + 1) >= 2**31:
+        raise UserError(
+            f"batch_size times an image's pixels must stay below 2^31: lower --batch-size, or set --canvas. Received: "
+            f"batch_size={config.batch_size}, images of {height} × {width}"
+        )
     return Splits(*splits, Spec(height, width, channels, source.classes))

@@ -18,6 +18,7 @@ from nam.errors import UserError, first_line
 VALIDATION_SHARE = 0.1
 PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
 PROBE_SECONDS = 4.0
+READ_SECONDS = 60.0  # that a download may pause
 
 
 class Examples(NamedTuple):
@@ -221,7 +222,7 @@ def _house_numbers(config: Config, data_dir: str | None) -> Source:
                 f"no svhn under {root}, and it cannot be downloaded ({reason}): put train.tar.gz and test.tar.gz from "
                 f"{svhn.HOME} there, or use --dataset mnist --task sequence."
             )
-        svhn.download(root, PROBE_SECONDS)
+        svhn.download(root, READ_SECONDS)
     train, test = svhn.read(root)
     order = np.random.default_rng(config.seed).permutation(len(train.labels))
     kept = len(order) - int(len(order) * VALIDATION_SHARE)

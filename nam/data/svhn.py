@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from nam.data.images import decode
+from nam.data.images import MAX_PIXELS, decode
 from nam.data.sequences import LONGEST, SIDE, TARGETS, ended
 from nam.errors import UserError, first_line
 from nam.files import replacing
@@ -134,6 +134,8 @@ def crop(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     high = np.clip(boxes[:, :2] + boxes[:, 2:], low + 1, size)
     first, last = low.min(0), high.max(0)
     side = MARGIN * (last - first).max()
+    if side**2 > MAX_PIXELS:
+        raise UserError(f"a number of {side:,.0f} pixels is none: its boxes are damaged, take another copy from {HOME}")
     corner = (first + last - side) / 2
     margin = int(np.ceil(max(0, -corner.min(), (corner + side - size).max())))
     padded = Image.fromarray(np.pad(image, margin, mode="edge"))
@@ -213,7 +215,7 @@ class _Named(io.BytesIO):
 
 def download(root: Path, seconds: float) -> None:
     """Fetches the archives that are missing. Raises `UserError` if their home does not answer within `seconds`."""
-    for part in PARTS:
+    for part in reversed(PARTS):  # so that who has train and test has all that there is
         if part in found(root):
             continue
         address = f"{HOME}{part}.tar.gz"

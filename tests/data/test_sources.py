@@ -151,6 +151,14 @@ def test_unusable_folders_are_told(folder, tmp_path):
         load(f"folder:{folder}")
 
 
+def test_more_pixels_than_an_index_can_count_are_told(tmp_path):
+    for name in ("cats/1", "cats/2", "cats/3", "dogs/1", "dogs/2", "dogs/3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (200, 200)).save(tmp_path / f"{name}.png")
+    with pytest.raises(UserError, match="lower --batch-size, or set --canvas.*batch_size=65536, images of 200 × 200"):
+        load(f"folder:{tmp_path}", batch_size=65536)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", None])
 def test_an_unreadable_image_is_named(folder, content):
     file = folder / "dogs" / "3.jpeg"

@@ -175,6 +175,11 @@ def test_a_missing_dataset_is_told_within_ten_seconds(tmp_path, monkeypatch):
         svhn.download(tmp_path / "svhn", 2.0)
 
 
+def test_a_small_file_with_a_wide_number_takes_no_gigabytes():
+    with pytest.raises(UserError, match="a number of 11,050 pixels is none"):
+        svhn.crop(np.zeros((1, 8500), "uint8"), np.array([[0, 0, 8500, 1]], "float32"))
+
+
 def test_a_download_that_breaks_off_is_not_kept(tmp_path, monkeypatch):
     class Cut(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
