@@ -1,4 +1,4 @@
-"""Adds a trained model to those that nam brings along: `python -m nam.ship cluttered-60 logs/headline/RUN...`."""
+"""Adds a trained model to those that nam brings along: `python -m nam.ship cluttered-60 logs/runs/RUN...`."""
 
 import shlex
 from collections.abc import Sequence
