@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ class Local:
     """
 
     def __init__(self, workers: int = 1):
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        cores = sorted(os.sched_getaffinity(0), key=_place) if hasattr(os, "sched_getaffinity") else []
         self._shares = SimpleQueue()
         for begin, end in pairwise(len(cores) * worker // workers for worker in range(workers + 1)):
             self._shares.put(cores[begin:end])
@@ -95,6 +96,15 @@ class Local:
         self._stopped.set()
         for process in list(self._processes):
             process.terminate()
+
+
+def _place(core: int) -> tuple[int, int]:
+    """Sorts what the system calls cores so that those which are one, with two threads, stand side by side."""
+    try:
+        threads = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return core, core
+    return int(re.match(r"\d+", threads)[0]), core
 
 
 class OnRay:

@@ -20,7 +20,7 @@ PACKAGES = ("nam", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
 def card() -> dict[str, Any]:
     """The machine and the software: accelerator or CPU, memory, versions, and the commit of nam's own code."""
     values: dict[str, Any] = {
-        "gpu": _gpu(),
+        "gpu": _gpu() if on_gpu() else "none",
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -59,13 +59,17 @@ def keep_memory() -> None:
         libc.mallopt(top_pad, 16 * 2**20)
 
 
+def on_gpu() -> bool:
+    """Whether Keras computes on a GPU here; a machine may have one that it does not use."""
+    return any("gpu" in device for device in keras.distribution.list_devices())
+
+
 def half() -> str:
     """Keras's name for computing in 16 bits where that is safe: in float16 on GPUs, in bfloat16 elsewhere.
 
     Processors with AVX512_BF16 or AMX multiply in bfloat16 about twice as fast as in float32; none does in float16.
     """
-    gpu = any("gpu" in device for device in keras.distribution.list_devices())
-    return "mixed_float16" if gpu else "mixed_bfloat16"
+    return "mixed_float16" if on_gpu() else "mixed_bfloat16"
 
 
 def share(images: int) -> None:

@@ -84,6 +84,15 @@ def test_a_stopped_study_leaves_no_run_behind(tmp_path, address):
         assert (folder / "state.npz").exists() and not (folder / "result.json").exists()
 
 
+def test_the_two_threads_of_a_core_go_to_one_worker(monkeypatch):
+    monkeypatch.setattr(
+        Path, "read_text", lambda path: f"{int(path.parts[-3][3:]) % 2},{int(path.parts[-3][3:]) % 2 + 2}"
+    )
+    assert sorted(range(4), key=engines._place) == [0, 2, 1, 3]
+    monkeypatch.undo()
+    assert sorted({5, 4}, key=engines._place) == [4, 5]  # which this machine may not have
+
+
 def test_a_cluster_that_is_not_there_is_told():
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=r"no Ray cluster answers at auto .*ray start --head"):

@@ -10,6 +10,7 @@ def test_without_a_gpu_the_card_says_so_and_describes_the_processor(monkeypatch)
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", none)
+    monkeypatch.setattr(machine, "on_gpu", lambda: True)
     card = machine.card()
     assert card["gpu"] == "none" and card["cpu"] and card["cores"] >= 1 and card["ram_gib"] > 0
 
@@ -25,6 +26,8 @@ def test_with_a_gpu_the_card_names_it(monkeypatch):
     }  # fmt: skip
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, lambda *_, answer=answer: answer)
+    assert machine.card()["gpu"] == "none"  # Keras does not use it
+    monkeypatch.setattr(machine, "on_gpu", lambda: True)
     gpu = machine.card()["gpu"]
     assert gpu["name"] == "GeForce GTX 1060" and gpu["compute_capability"] == "6.1" and gpu["driver"] == "550.1"
     assert gpu["memory_gib"] == pytest.approx(6) and gpu["driver_cuda"] == "12.4"

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from nam import losses
+from nam import losses, machine
 from nam.models.cost import Cost, multiply_adds
 
 
@@ -41,7 +41,7 @@ class Classifier(keras.Model):
 
         It does so with dense networks, but not with TensorFlow's convolutions and products in bfloat16 on a CPU.
         """
-        if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices("gpu"):
+        if keras.backend.backend() != "tensorflow" or machine.on_gpu():
             return True
         return not self.convolves and self.compute_dtype != "bfloat16"
 
