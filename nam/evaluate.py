@@ -46,6 +46,11 @@ class Options(Values):
     data_dir: str | None = Execution.model_fields["data_dir"]
 
 
+GAZES = ("votes", "seeds", "exit_confidence")
+ELSEWHERE = ("task", "canvas", "distractors", "digit_size")
+ALONE = "one run, on such images as it was trained on"
+
+
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.evaluate", DESCRIPTION)
     with command.quiet():
@@ -55,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     machine.keep_memory()
     run = Run.open(Path(options.runs[0]))
     if len(options.runs) > 1:
-        _refuse(options, "runs", "split", "data_dir")
+        _refuse(options, *GAZES, *ELSEWHERE, "plots", belongs=ALONE)
         found = evaluation.together([Path(name) for name in options.runs], options.split, options.data_dir)
         print(scorecard.together(found))
         with _keeping(run):
@@ -70,9 +75,11 @@ def main(argv: Sequence[str]) -> None:
     model = models.load(run.path / MODEL)
     splits = data.load(config, options.data_dir)
     run.check_data(splits.told())
-    elsewhere = {name: getattr(options, name) for name in ("task", "canvas", "distractors", "digit_size")}
+    if not model.samples_gazes or model.targets > 1:
+        _refuse(options, *GAZES, belongs="models that sample their gazes and read one thing")
+    elsewhere = {name: getattr(options, name) for name in ELSEWHERE}
     if any(values is not None for values in elsewhere.values()):
-        _refuse(options, "runs", "split", "data_dir", "votes", *elsewhere)
+        _refuse(options, "seeds", "exit_confidence", "plots", belongs=ALONE)
         moved = transfer.shifts(config, **elsewhere)
         found = transfer.measure(model, moved, options.split, options.votes, options.data_dir)
         print(transfer.table(found))
@@ -109,12 +116,11 @@ def main(argv: Sequence[str]) -> None:
         print(f"\npictures: {run.path / 'plots'}")
 
 
-def _refuse(options: Options, *known: str) -> None:
-    """Raises `UserError` for a flag that is none of `known`: it would be overlooked."""
-    for name, field in Options.model_fields.items():
-        if name not in known and getattr(options, name) != field.default:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} is for one run, on such images as it was trained on: leave it out.")
+def _refuse(options: Options, *names: str, belongs: str) -> None:
+    """Raises `UserError` for a flag of these fields: it would be overlooked, as it `belongs` elsewhere."""
+    for name in names:
+        if getattr(options, name) != Options.model_fields[name].default:
+            raise UserError(f"--{name.replace('_', '-')} is for {belongs}: leave it out.")
 
 
 @contextlib.contextmanager

@@ -77,6 +77,8 @@ def test_a_network_of_whole_images_refuses_another_canvas(tmp_path):
     folder = str(tmp_path / "runs" / "run")
     with pytest.raises(UserError, match="a FullyConnected takes images of 30×30 pixels only"):
         evaluate.main([folder, "--canvas", "60"])
+    with pytest.raises(UserError, match="--seeds is for models that sample their gazes"):
+        evaluate.main([folder, "--seeds", "3"])
     assert [name for name, model in MODELS.items() if model.takes_any_size] == ["ram", "edram"]
     evaluate.main([folder, "--digit-size", "20"])  # the same canvas
 
