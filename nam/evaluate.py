@@ -73,10 +73,10 @@ def main(argv: Sequence[str]) -> None:
         print(f"the run was trained with other software: {changes}", file=sys.stderr)
     config = run.config()
     model = models.load(run.path / MODEL)
-    splits = data.load(config, options.data_dir)
-    run.check_data(splits.told())
     if not model.samples_gazes or model.targets > 1:
         _refuse(options, *GAZES, belongs="models that sample their gazes and read one thing")
+    splits = data.load(config, options.data_dir)
+    run.check_data(splits.told())
     elsewhere = {name: getattr(options, name) for name in ELSEWHERE}
     if any(values is not None for values in elsewhere.values()):
         _refuse(options, "seeds", "exit_confidence", "plots", belongs=ALONE)

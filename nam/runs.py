@@ -127,10 +127,11 @@ class Run:
             before = self.read("hardware.json") or {}
             if (self.path / STATE).exists():
                 self.check_data(dataset)
-                if before.get("mixed_precision", False) != how.get("mixed_precision", False):
+                half = before.get("mixed_precision", False)
+                if half != how.get("mixed_precision", False):
                     raise UserError(
-                        f"{self.path} was begun with{'out' * how['mixed_precision']} --mixed-precision: go on so, or "
-                        "choose another --name."
+                        f"{self.path} was begun with{'' if half else 'out'} --mixed-precision: go on so, or choose "
+                        "another --name."
                     )
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)

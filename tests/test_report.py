@@ -155,7 +155,7 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
     assert set(verdicts.drop(verdicts.index[0]).drop("8 copies")) == {"no difference"}
     text = report.of_comparison(results, "recipe")
     assert "; validation accuracy" in text and "| better " in text and "published" not in text
-    assert "| seeds " in text
+    assert "| seeds " in text and set(table["seeds"]) == {2}
 
 
 def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):
