@@ -71,15 +71,17 @@ def main(argv: Sequence[str]) -> None:
         print(f"the run was trained with changing software: {card['changes']}", file=sys.stderr)
     if card and (changes := machine.other_versions(card, machine.card())):
         print(f"the run was trained with other software: {changes}", file=sys.stderr)
+    elsewhere = {name: getattr(options, name) for name in ELSEWHERE}
+    moves = any(value is not None for value in elsewhere.values())
+    if moves:
+        _refuse(options, "seeds", "exit_confidence", "plots", belongs=ALONE)
     config = run.config()
     model = models.load(run.path / MODEL)
     if not model.samples_gazes or model.targets > 1:
         _refuse(options, *GAZES, belongs="models that sample their gazes and read one thing")
     splits = data.load(config, options.data_dir)
     run.check_data(splits.told())
-    elsewhere = {name: getattr(options, name) for name in ELSEWHERE}
-    if any(values is not None for values in elsewhere.values()):
-        _refuse(options, "seeds", "exit_confidence", "plots", belongs=ALONE)
+    if moves:
         moved = transfer.shifts(config, **elsewhere)
         found = transfer.measure(model, moved, options.split, options.votes, options.data_dir)
         print(transfer.table(found))
