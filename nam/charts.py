@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from nam.results import KINDS, POLICIES, VOTE
 
@@ -45,44 +46,47 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
                 ha="center" if ordered else "right",
                 fontsize=8,
             )
+        elif not any(place % 1 for place in places.values()):
+            axes[kind].locator_params(axis="x", integer=True)
         axes[kind].grid(alpha=0.3)
-    then = f"published, epoch {table['epochs'].iloc[0]:.0f} (frozen)"
+    then = f"published*, epoch {table['epochs'].iloc[0]:.0f}, validation"
     for kind, column, mark, line, name in (
         ("vote", "published_then", "x", ":", then),
-        ("vote", "published", "+", "--", "published, last epoch, test"),
-        ("sampled", "published_sampled", "+", "--", "published, last epoch, training images"),
+        ("vote", "published", "+", "--", "published*, last epoch, test or as in its tables"),
+        ("sampled", "published_sampled", "+", "--", "published*, last epoch, training images"),
     ):
         if table[column].notna().any():
             show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
-    axes["vote"].set_ylabel("accuracy on validation, %")
+    axes["vote"].set_ylabel("accuracy (ours: validation), %")
+    axes["deterministic"].annotate(
+        "* frozen, 10 copies", (0.98, 0.93), xycoords="axes fraction", ha="right", fontsize=8
+    )
     for kind in ("vote", "sampled"):
         axes[kind].legend(fontsize=8)
     return figure
 
 
-def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") -> Figure:
+def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: str = "") -> Figure:
     """Votes on validation against epochs and against minutes: a column for each group of runs, a line for each run.
 
     Args:
-        groups: By title, by the line's label: `Results.curve`s, or frames with the same index, `minutes` and
+        groups: By title, by the colour's label: `Results.curve`s, or frames with the same index, `minutes` and
             the `VOTE` of `nam.results`; what has none is left out.
-        label: What the lines' labels are.
+        label: What the colours' labels are.
     """
-    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    names = list(dict.fromkeys(name for group in groups.values() for name, curves in group.items() if len(curves)))
     colors = dict(zip(names, colormaps["viridis"](np.linspace(0, 0.92, len(names))), strict=True))
     figure = Figure(figsize=(4 * len(groups) + 1.6, 6.4), layout="constrained")
     axes = figure.subplots(2, len(groups), sharey=True, squeeze=False)
     shown = {}
     for (title, group), (by_epoch, by_time) in zip(groups.items(), axes.T, strict=True):
-        for name, curve in group.items():
-            if VOTE not in curve:
-                continue
+        for name, curve in ((name, curve) for name, curves in group.items() for curve in curves):
             accuracy, color = 100 * curve[VOTE], colors[name]
             (shown[name],) = by_epoch.plot(curve.index, accuracy, color=color)
             if "minutes" in curve:
                 by_time.plot(curve["minutes"], accuracy, color=color)
         by_epoch.set(title=title, xlabel="epoch")
-        by_time.set_xlabel("minutes, ours of one core")
+        by_time.set_xlabel(f"minutes of one {'GPU' if title.startswith('published') else 'core'}")
         for axis in (by_epoch, by_time):
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
@@ -93,16 +97,20 @@ def curves(groups: Mapping[str, Mapping[str, pd.DataFrame]], label: str = "") ->
 
 
 def times(ours: Mapping[Any, float], published: Mapping[Any, float], label: str) -> Figure:
-    """Time of an epoch by value, ours and published, each in units of its first value's that both have."""
+    """Time of an epoch by value, ours and published, each in units of that at the first value which both have."""
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axis = figure.subplots()
-    common = next((value for value in ours if value in published), None)
-    for name, series, style in (("nam, measured in turns", ours, "o-"), ("published", published, "x--")):
+    common = next((value for value in ours if value in published), next(iter(ours)))
+    ordered = not any(isinstance(value, str) for value in ours)  # words have no line
+    for name, series, mark, line in (("nam, measured in turns", ours, "o", "-"), ("published", published, "x", "--")):
         if series:
             unit = series.get(common, next(iter(series.values())))
-            color = PUBLISHED if name == "published" else "tab:green"
-            axis.plot(list(series), [seconds / unit for seconds in series.values()], style, color=color, label=name)
-    axis.set(xlabel=label, ylabel="time of an epoch, relative", ylim=(0, None))
+            style = {"marker": mark, "linestyle": line if ordered else "none"}
+            style["color"] = PUBLISHED if name == "published" else "tab:green"
+            axis.plot(list(series), [seconds / unit for seconds in series.values()], label=name, **style)
+    axis.set(xlabel=label, ylabel=f"time of an epoch, in units of that at {common if not ordered else f'{common:g}'}")
+    axis.margins(0.1)
+    axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
     if all(isinstance(value, float | int) and value >= 1 for value in ours):
         axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
@@ -127,7 +135,11 @@ def summary(points: pd.DataFrame) -> Figure:
         axis.scatter([], [], color=colors[name], marker="s", label=name)
     for name in who:
         axis.scatter([], [], color="black", marker=marks[name], label=name)
-    axis.set(xlabel="minutes of training, ours of one core", ylabel="vote of 10 gazes, %", xscale="log")
+    axis.set(xlabel="minutes of training: ours of one core, published of a GPU", xscale="log")
+    axis.set_ylabel("vote of 10 gazes after the last epoch, %")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3, which="both")
     figure.legend(loc="outside right upper", fontsize=8)
     return figure
@@ -170,7 +182,7 @@ def lines(series: Mapping[str, Sequence[float]], x: str, y: str, log: bool = Fal
         axis.plot(range(1, len(values) + 1), values, label=name)
     axis.set(xlabel=x, ylabel=y, yscale="log" if log else "linear")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     return figure
 
 
@@ -185,6 +197,8 @@ def spread(measured: Mapping[float, Sequence[float]], x: str, y: str) -> Figure:
     axis.plot(values, line, ":", color=PUBLISHED, label="falls with the square root")
     axis.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
     axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)

@@ -179,6 +179,7 @@ class Config(Values):
         (1.0, 0.5, 1.0, 0.5, 1.0, 1.0), description="weights of the six elements of edram's transformation"
     )
     optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Nesterov's momentum of the optimizer sgd")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")
     learning_rate_min: float = Field(1e-5, ge=0, le=100, description="the schedule never goes below this rate")
     schedule: Literal["exponential", "cosine", "constant", "plateau"] = Field(
@@ -248,6 +249,11 @@ class Config(Values):
             )
         if self.model == "edram" and self.averaging is not None:
             raise UserError("edram's statistics of batches are not averaged with its weights: leave --averaging out.")
+        if self.momentum and self.optimizer != "sgd":
+            raise UserError(
+                "momentum belongs to the optimizer sgd: leave it out, or set --optimizer sgd. "
+                f"Received: optimizer={self.optimizer}, momentum={self.momentum}"
+            )
         if self.advantage == "leave-one-out" and self.samples < 2 and self.policy == "learned":
             raise UserError(
                 "advantage=leave-one-out compares the copies of an image: set samples to 2 or more, or "

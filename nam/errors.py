@@ -8,10 +8,13 @@ class UserError(Exception):
     """Something nam was given is wrong: a value, a file, a dataset.
 
     Its message is one sentence that says what and how to repair it; a command prints that sentence alone and exits
-    with `status`.
+    with `status`. It stays on one line, whatever was received.
     """
 
     status = 2
+
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.splitlines()))
 
 
 def first_line(error: BaseException) -> str:

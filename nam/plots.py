@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
@@ -244,7 +245,7 @@ def heat(groups: Sequence[Mapping[str, np.ndarray]], label: str = "") -> Figure:
         for axis in line:
             axis.set_axis_off()
         for axis, (title, values) in zip(line, maps, strict=False):
-            axis.imshow(values, cmap="inferno", vmin=0, vmax=values.max())
+            axis.imshow(values, cmap="inferno", norm=PowerNorm(0.5, vmin=0))  # else only the brightest part is seen
             axis.set_title(title, fontsize=9)
     figure.suptitle(label, fontsize=11)
     return figure

@@ -29,28 +29,30 @@ LABELS = {
     "batch-size": "batch",
 }
 INTRODUCTION = """\
-The study (Belaid 2019) varied seven hyper-parameters of the recurrent attention model and did not notice that its
-policy, which says where to look next, was never trained: its code stops the gradient at the policy's mean. So every
-run here exists twice, `frozen` as published and `learned` as intended, and what the paper found is told apart from
-what it could not find.
+The study (Belaid 2019) varied seven hyper-parameters of the recurrent attention model. The policy, which says where to
+look next, was never trained: like the code that it goes back to (zhongwen/RAM, where users told of it as issue 3), its
+code stops the gradient at the policy's mean. So every run here exists twice, `frozen` as published and `learned` as
+intended, and what the paper found is told apart from what it could not find.
 
 Task `belaid` (the published code's data, MNIST on 100×100 among fragments), the published network, sensor, rewards and
 learning rates (`--config published`), but for what a study varies and for the budget: {samples} Monte-Carlo copies
 (published: {published_samples}), {epochs} epochs (published: up to 100), as many seeds as the tables say. Accuracies
-are those on 6,000 validation images after the last epoch; the test split is left alone. All looks are counted, one
-more than the published names say.
+are those on 6,000 validation images after the last epoch (`result.json` tells those of the best one); the test split is
+left alone. All looks are counted, one more than the published names say.
 
-A verdict compares the vote with that of the value that all other studies were published with, the **reference**, under
-the same policy. **Better** and **worse** are said only of votes that are further apart than 2√2 deviations of a seed
-(two single runs: {thresholds}), which the runs of study `baseline` tell. (Equal runs are so by chance in {chance:.0%}
-of cases, as few seeds tell a deviation only roughly.) {gap}
+A verdict compares the vote with that of the **reference**, the value which every other sweep has, under the same
+policy. **Better** and **worse** are said only of votes that are further apart than the noise: 2√2 deviations of a seed,
+which the runs of study `baseline` tell ({thresholds}). Two equal single runs are told apart by chance in {chance:.0%}
+of cases, as few seeds tell a deviation only roughly. A claim that one value is above another is **confirmed** if it is
+by more than the noise, **refuted** if the other one is, and else **not shown**. {gap}
 
-± is half a 95 % interval: over the seeds where there are several, else from the choice of the images. What was
-published is of a frozen policy, its "accuracy" on test or as the paper's tables say. Times of the studies' runs are
-those of one core of a shared machine, the published ones those of a GPU: core-s/epoch is the median epoch's seconds
-times the cores that the run had, core-minutes that times the epochs. Other work ran on the same cores, so rows cannot
-be compared by them: what is said about time rests on `python -m benchmarks.scaling --config published`, which times
-all values in turns, with a trained policy and one copy.
+± is half a 95 % interval, from the deviation that the seeds of `baseline` have; each seed validates on other images.
+What was published is of a frozen policy, its "accuracy" on test or as the paper's tables say. Times of the
+studies' runs are those of one core of a shared machine, the published ones those of a GPU: core-s/epoch is the median
+epoch's seconds times the cores that the run had, core-minutes that times the epochs. Some runs had two cores and XLA,
+some one core without, and other work ran beside them: they tell what the studies cost, and no row can be compared with
+another by them. What is said about time rests on `python -m benchmarks.scaling --config published`, which times all
+values in turns, with a trained policy and one copy.
 """
 
 
@@ -68,7 +70,7 @@ class Options(Values):
 
 
 def main(argv: Sequence[str]) -> None:
-    if not argv or argv[0].startswith("--"):
+    if not argv or (argv[0].startswith("-") and not {"-h", "--help"} & {*argv}):
         argv = ["all", *argv]
     options = command.options(Options, argv, "python -m nam.report", DESCRIPTION)
     chosen = choose_studies(options.names)
@@ -140,18 +142,16 @@ def told(claim: claims.Claim, finding: claims.Finding) -> str:
     )
 
 
-def claims_of(results: Results, study: str) -> str:
-    """What became of the claims that a study is about, in Markdown."""
-    return "\n\n".join(told(*pair) for pair in claims.findings(results, [study]))
+def claims_of(results: Results, study: str | None = None) -> str:
+    """What became of the claims that a study (`None`: any) is about, in Markdown."""
+    return "\n\n".join(told(*pair) for pair in claims.findings(results, study and [study]))
 
 
 def charts_of(results: Results, study: str) -> dict[str, Figure]:
     """The figures of a study, by kind: `accuracy` by value, `curves` against epochs and minutes, `time` by value."""
-    label = LABELS.get(study, study)
-    figures = {
-        "accuracy": charts.sweep(results.table(study), label),
-        "curves": charts.curves(curves(results, study), label),
-    }
+    label, table = LABELS.get(study, study), results.table(study)
+    figures = {"accuracy": charts.sweep(table, label)} if table["value"].nunique() > 1 else {}
+    figures["curves"] = charts.curves(curves(results, study), label)
     field = study.replace("-", "_")
     ours = results.relative_time(field)
     if ours:
@@ -161,16 +161,20 @@ def charts_of(results: Results, study: str) -> dict[str, Figure]:
     return figures
 
 
-def curves(results: Results, study: str) -> dict[str, dict[str, pd.DataFrame]]:
-    """Validation curves of a study's runs of the first seed, by policy and value; those published as a third group.
+def curves(results: Results, study: str) -> dict[str, dict[str, list[pd.DataFrame]]]:
+    """Validation curves of a study's runs, by policy and value; those published as a third group.
 
     Of the published ones as many epochs as ours have.
     """
     runs, configs = results.runs(study), studies()[study].runs()
-    groups = {"frozen": {}, "learned": {}, "published (frozen)": {}}
-    for name, run in runs[runs["seed"] == runs["seed"].iloc[0]].iterrows():
-        groups[run["policy"]][run["value"]] = results.curve(study, name)
-        groups["published (frozen)"][run["value"]] = published_curve(configs[name]).head(run["epochs"])
+    groups = {name: {value: [] for value in runs["value"]} for name in (*POLICIES, "published (frozen)")}
+    for name, run in runs.iterrows():
+        curve = results.curve(study, name)
+        groups[run["policy"]][run["value"]] += [] if curve.empty else [curve]
+    for name, config in configs.items():
+        theirs = published_curve(config).head(config.epochs)
+        if config.policy == "frozen" and config.seed == studies()[study].seeds[0] and len(theirs):
+            groups["published (frozen)"][runs.loc[name, "value"]].append(theirs)
     return groups
 
 
@@ -294,7 +298,8 @@ def of_comparison(results: Results, name: str) -> str:
     if not any(theirs):
         shown = shown.drop(columns="published")
     if table["seeds"].max() > 1:
-        shown["against the first"] = table["verdict"]
+        shown["against the first"] = table["verdict_deterministic"]
+        shown["by one sampled gaze"] = table["verdict_sampled"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     split = "test" if plan.test else "validation"
     told = f"{fixed}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"

@@ -46,29 +46,43 @@ class Results:
     def runs(self, study: str) -> pd.DataFrame:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
-        Finished runs of other seeds than the study's follow. Accuracies are those after the last epoch, of a comparison
-        those of the best one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their
-        number: a run may have been held up by what else the machine did. Both are of one core: seconds times the cores
-        that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
+        Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` that differ from
+        one of its own in nothing else. Accuracies are those after the last epoch, of a comparison those of the best
+        one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their number: a run may have
+        been held up by what else the machine did. Both are of one core: seconds times the cores that the run had, as
+        runs that are trained at a time share a machine's; of a run on a GPU, of that.
         """
         if study not in self._runs:
-            plan, folder = studies()[study], self.logs / study
-            finished = {result.parent.name for result in folder.glob("*_seed=*/result.json")}
-            more = {int(seed) for name in finished if (seed := name.rpartition("=")[2]).isdecimal()} - {*plan.seeds}
-            wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
-            labels = wider.labels()
-            rows = {
-                n: _row(labels[n], config, folder / n, bool(plan.rows))
-                for n, config in wider.runs().items()
-                if config.seed in plan.seeds or n in finished
-            }
+            plan, found = studies()[study], self._found(study)
+            if plan.vary:
+                found |= {
+                    name: (label, again, folder)
+                    for name, (_, again, folder) in self._found("baseline").items()
+                    for label, config, _ in found.values()
+                    if again.seed not in plan.seeds and again.model_copy(update={"seed": config.seed}) == config
+                    if name not in found and (folder / "result.json").exists()
+                }
+            rows = {name: _row(*run, bool(plan.rows)) for name, run in found.items()}
             self._runs[study] = pd.DataFrame.from_dict(rows, orient="index")
         return self._runs[study]
+
+    def _found(self, study: str) -> dict[str, tuple[str, Config, Path]]:
+        """Label, config and folder of each run of a study, and of those of other seeds that are finished."""
+        plan, folder = studies()[study], self.logs / study
+        finished = {result.parent.name for result in folder.glob("*_seed=*/result.json")}
+        more = {int(seed) for name in finished if (seed := name.rpartition("=")[2]).isdecimal()} - {*plan.seeds}
+        wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
+        labels = wider.labels()
+        return {
+            name: (labels[name], config, folder / name)
+            for name, config in wider.runs().items()
+            if config.seed in plan.seeds or name in finished
+        }
 
     def table(self, study: str) -> pd.DataFrame:
         """A row for each value and policy: means over the seeds, 95 % intervals, what was published, the verdict.
 
-        `interval` belongs to `vote`: Student's over the seeds, or with one seed that from the choice of images. The
+        `interval` belongs to `vote`: Student's for so many seeds, of the deviation that those of the baseline have. The
         verdict compares the vote with that of the value which the study was published with, see `threshold`.
         """
         rows = []
@@ -78,7 +92,7 @@ class Results:
             rows.append({
                 "value": value, "policy": policy, "seeds": len(votes),
                 **{kind: group[kind].mean() for kind in KINDS},
-                "interval": _interval(votes.to_numpy(), group["validation_images"].max()),
+                "interval": self._seeds(policy)[1] / math.sqrt(len(votes)) if len(votes) else math.nan,
                 **group[["seconds_per_epoch", "minutes", "epochs", "samples"]].mean().to_dict(),
                 **first[[name for name in first.index if name.startswith("published")]].to_dict(),
                 "as_published": first["as_published"],
@@ -93,18 +107,16 @@ class Results:
         Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
         `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best` is the best epoch of
         those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many. With several seeds,
-        `verdict` compares with the first row, by one sampled gaze where there are such: a difference is one of more
-        than twice its own deviation, which comes from the seeds of all rows together (of equal rows one in twenty is
-        told apart).
+        `verdict_deterministic` and `verdict_sampled` compare with the first row: a difference is one of more than twice
+        its own deviation, which comes from the seeds of all rows together (of equal rows one in twenty is told apart).
         """
-        split, rows, squares = "test_" if studies()[study].test else "", [], []
-        for label, group in self.runs(study).groupby("value", sort=False):
+        split, rows = "test_" if studies()[study].test else "", []
+        groups = self.runs(study).groupby("value", sort=False)
+        for label, group in groups:
             accuracies = group[f"{split}deterministic"].dropna()
-            judged = group[f"{split}sampled"].dropna() if group["model"].iloc[0] == "ram" else accuracies
-            squares += [*(judged - judged.mean()) ** 2]
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
-                "seeds": len(accuracies), "judged": judged.mean(),
+                "seeds": len(accuracies),
                 **{kind: group[f"{split}{kind}"].mean() for kind in KINDS},
                 "interval": _interval(accuracies.to_numpy(), group[f"{split or 'validation_'}images"].max()),
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
@@ -113,12 +125,15 @@ class Results:
                 **self._milliseconds(study, group.index[0]),
             })  # fmt: skip
         table = pd.DataFrame(rows)
-        judged, seeds = table.pop("judged"), table["seeds"].where(table["seeds"] > 0)
-        freedom = (seeds - 1).sum()
-        deviation = (sum(squares) / freedom) ** 0.5 if freedom else math.nan
-        threshold = 2 * deviation * (1 / seeds + 1 / seeds.iloc[0]) ** 0.5
-        verdicts = [_verdict(*pair) for pair in zip(judged - judged.iloc[0], threshold, strict=True)]
-        return table.assign(verdict=["reference", *verdicts[1:]])
+        for kind in ("deterministic", "sampled"):
+            found = groups[f"{split}{kind}"]
+            seeds = found.count().where(found.count() > 0).to_numpy()
+            freedom = np.nansum(seeds - 1)
+            deviation = ((found.var(ddof=0) * seeds).sum() / freedom) ** 0.5 if freedom else math.nan
+            threshold = 2 * deviation * (1 / seeds + 1 / seeds[0]) ** 0.5
+            verdicts = [_verdict(*pair) for pair in zip(table[kind] - table[kind].iloc[0], threshold, strict=True)]
+            table[f"verdict_{kind}"] = ["reference", *verdicts[1:]]
+        return table
 
     def _milliseconds(self, study: str, run: str) -> dict[str, float]:
         """Per image; the least of several timings, as in `relative_time`."""
@@ -141,7 +156,7 @@ class Results:
 
         Empty if the run has no event files. Every epoch takes as long as the median one, times its cores, see `runs`.
         """
-        folder = Run(self.logs / study / run)
+        folder = Run(self.runs(study).loc[run, "folder"])
         # A run that is being trained may have written of one epoch more in one file than in another.
         history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(folder).items()})
         if "seconds" not in history:
@@ -149,13 +164,21 @@ class Results:
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
         return history.assign(minutes=history.index * history["seconds"].median() * _cores(folder) / 60)
 
-    def threshold(self, policy: str, n: int = 1, m: int = 1) -> float:
-        """Votes of a policy, means of n and of m seeds, differ if they are further apart than this.
+    def threshold(self, policy: str) -> float:
+        """Votes of a policy differ if they are further apart than this: 2√2 deviations of the baseline's seeds.
 
-        It is twice the deviation of such a difference: √(1/n + 1/m) times that of the baseline's seeds.
+        That is twice the deviation of the difference of two runs; of means over several seeds it asks for more.
+        """
+        return 2 * math.sqrt(2) * self._seeds(policy)[0]
+
+    def _seeds(self, policy: str) -> tuple[float, float]:
+        """The deviation of the baseline's seeds, and half the 95 % interval of a vote of one seed that comes from it.
+
+        Both NaN with fewer than two seeds.
         """
         runs = self.runs("baseline")
-        return 2 * math.sqrt(1 / n + 1 / m) * runs.loc[runs["policy"] == policy, "vote"].std(ddof=1)
+        votes = runs.loc[runs["policy"] == policy, "vote"].dropna()
+        return votes.std(ddof=1), _student(len(votes)) * votes.std(ddof=1)
 
     def relative_time(self, field: str) -> dict[Any, float]:
         """A training step's time by the value of a field, in units of the first value's; empty if not measured.
@@ -176,8 +199,7 @@ class Results:
             return ""
         if row.as_published:
             return "reference"
-        threshold = self.threshold(row.policy, row.seeds, reference["seeds"].iloc[0])
-        return _verdict(row.vote - reference["vote"].iloc[0], threshold)
+        return _verdict(row.vote - reference["vote"].iloc[0], self.threshold(row.policy))
 
 
 def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]:
@@ -195,6 +217,7 @@ def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]
     curve = found.curve if found else ()
     return {
         "value": label,
+        "folder": folder,
         **dict(config),
         **{kind: validation.get(kind, math.nan) for kind in KINDS},
         **{f"test_{kind}": test.get(kind, math.nan) for kind in KINDS},
@@ -238,7 +261,12 @@ def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
 def _interval(votes: np.ndarray, images: float) -> float:
     """Half the width of the 95 % interval of an accuracy."""
     if len(votes) > 1:
-        from scipy import stats
-
-        return float(stats.t.ppf(0.975, len(votes) - 1) * votes.std(ddof=1) / math.sqrt(len(votes)))
+        return _student(len(votes)) * votes.std(ddof=1) / math.sqrt(len(votes))
     return 1.96 * math.sqrt(votes[0] * (1 - votes[0]) / images) if len(votes) else math.nan
+
+
+def _student(seeds: int) -> float:
+    """Half the 95 % interval of one value, in deviations that so many seeds tell; NaN if they tell none."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, seeds - 1)) if seeds > 1 else math.nan

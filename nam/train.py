@@ -176,7 +176,7 @@ def optimizer(config: Config):
         "rmsprop": partial(keras.optimizers.RMSprop, epsilon=1e-10),
         "adagrad": keras.optimizers.Adagrad,
         "adadelta": partial(keras.optimizers.Adadelta, epsilon=1e-8),
-        "sgd": keras.optimizers.SGD,
+        "sgd": partial(keras.optimizers.SGD, momentum=config.momentum, nesterov=config.momentum > 0),
     }
     average = {} if config.averaging is None else {"use_ema": True, "ema_momentum": config.averaging}
     return kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm, **average)

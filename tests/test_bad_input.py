@@ -71,6 +71,11 @@ def broken(draw, whole: bytes):
     return bytes(changed)
 
 
+def test_a_mistake_is_told_in_one_line():
+    with pytest.raises(UserError, match=r"Received: model=a b$"):
+        Config(model="a\nb")
+
+
 def test_configs(record_property):
     names = st.sampled_from([*Config.model_fields, "self", "glimpse", "", "__class__"])
     sound = {name: st.sampled_from([value, *VALID.get(name, ())]) for name, value in Config()}

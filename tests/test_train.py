@@ -400,6 +400,13 @@ def test_optimizers(name):
     optimizer = train.optimizer(Config(optimizer=name, learning_rate=0.5, clip_norm=2.0))
     assert type(optimizer).__name__.lower() == name
     assert float(optimizer.learning_rate) == 0.5 and optimizer.global_clipnorm == 2.0
+    if name != "sgd":
+        with pytest.raises(UserError, match="momentum belongs to the optimizer sgd"):
+            Config(optimizer=name, momentum=0.9)
+        return
+    assert (optimizer.momentum, optimizer.nesterov) == (0, False)
+    optimizer = train.optimizer(Config(optimizer=name, momentum=0.9))
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
 
 
 def test_run_names_tell_what_differs():

@@ -29,7 +29,8 @@ def draw(config: Config, digits: np.ndarray, fragments: Fragments, rng: np.rando
     if config.curriculum == "canvas":
         least = max(*digits.shape[1:3], config.distractor_size or 0)
         room = config.canvas - least - round(share * (config.canvas - least))
-        small = config.model_copy(update={"canvas": config.canvas - room})
+        fewer = round(config.distractors * (1 - room / config.canvas) ** 2)  # no denser than on the whole canvas
+        small = config.model_copy(update={"canvas": config.canvas - room, "distractors": fewer})
     images, boxes = TASKS[config.task](small, digits, fragments, rng)
     if room:  # around it, so that a location means the same all along
         ends = (room // 2, room - room // 2)

@@ -138,6 +138,13 @@ def test_a_curriculum_lets_the_canvas_grow_around_its_middle(digits):
         assert (boxes[:, :2] + 28).max() <= 60 - margin and (boxes[:, 0].min(), boxes[:, 0].max()) != (16, 16)
         for image, (x, y, _, _), digit in zip(images, boxes, digits[chosen], strict=True):
             np.testing.assert_array_equal(image[y : y + 28, x : x + 28], digit)
+    clutter = np.full((5, 28, 28, 1), 1, "uint8")
+    fields = dict(task="cluttered", distractors=30, curriculum="canvas", curriculum_epochs=3, batch_size=40)
+    data = batches(np.zeros_like(digits), clutter=clutter, **fields)
+    for epoch, side in ((0, 36), (1, 44), (3, 60)):  # no denser on the smaller canvas
+        data.epoch = epoch
+        fragments = data.batch(0).images.sum((1, 2, 3)) / config("cluttered").distractor_size ** 2
+        np.testing.assert_array_equal(fragments, round(30 * (side / 60) ** 2))
     with pytest.raises(UserError, match="no distractors to grow"):
         config("translated", curriculum="clutter")
     with pytest.raises(UserError, match="do not grow"):
