@@ -156,10 +156,10 @@ class Config(Values):
     loss_steps: Literal["last", "all"] = Field(
         "last", description="looks whose answer is trained: the last, or all, so that a gaze may end early"
     )
-    first_location: Literal["random", "center"] = Field(
+    first_location: Literal["random", "shared", "center"] = Field(
         "random",
-        description="first look of a sampled gaze, in training and in votes: anywhere (random) or the centre; the "
-        "deterministic gaze begins at the centre",
+        description="first look of a sampled gaze, in training and in votes: anywhere (random), in training the same "
+        "for all copies of an image (shared), or the centre; the deterministic gaze begins at the centre",
     )
     policy_gradient: Literal["flowing", "stopped"] = Field(
         "flowing",

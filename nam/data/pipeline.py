@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 class Batches(keras.utils.PyDataset):
-    """Images of one split, drawn afresh each epoch for training and always the same otherwise.
+    """Images of one split, drawn afresh each epoch for training (but of task `belaid`), always the same otherwise.
 
     Item i is `(images, labels)`; `batch(i)` has the boxes too. A pure function of the config, the epoch and i: items
     may be asked for in any order, and a resumed run sees what it would have seen. Training drops the short last batch

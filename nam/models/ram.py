@@ -46,7 +46,8 @@ class RecurrentAttention(Classifier):
         reward: `"correct"`, `"probability"` or `"log-likelihood"`, see `nam.losses`.
         advantage: `"learned"` baseline or `"leave-one-out"`; the latter needs two samples.
         loss_steps: Looks whose answers are trained: `"last"`, or `"all"`, so that a gaze may end early.
-        first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes.
+        first_location: `"random"` (uniform) or `"center"`, in training and for sampled gazes; `"shared"`: random, in
+            training the same for all copies of an image, so that their rewards differ by the policy's draws alone.
         reinforce_weight: Weight of the REINFORCE part.
         baseline_weight: Weight of the baseline part.
         initializer: First weights of the dense layers: `"glorot"` (uniform), or `"small"`: normal, deviation 0.01, as
@@ -108,7 +109,7 @@ class RecurrentAttention(Classifier):
         _one_of("reward", reward, losses.REWARDS)
         _one_of("advantage", advantage, ("learned", "leave-one-out"))
         _one_of("loss_steps", loss_steps, ("last", "all"))
-        _one_of("first_location", first_location, ("random", "center"))
+        _one_of("first_location", first_location, ("random", "shared", "center"))
         if glimpses < 1 or samples < 1:
             raise ValueError(
                 f"glimpses and samples must be at least 1. Received: glimpses={glimpses}, samples={samples}"
@@ -208,10 +209,13 @@ class RecurrentAttention(Classifier):
         rows = batch * copies
         view = self.sensor.prepare(images, reads=glimpses * copies)
         states = self.core.get_initial_state(batch_size=rows)
-        if sampled and self.first_location == "random":
-            location = keras.random.uniform((rows, 2), -1.0, 1.0, seed=self.seed_generator)
-        else:
+        if not sampled or self.first_location == "center":
             location = ops.zeros((rows, 2))
+        elif training and self.first_location == "shared":
+            location = keras.random.uniform((batch, 2), -1.0, 1.0, seed=self.seed_generator)
+            location = ops.repeat(location, copies, axis=0)
+        else:
+            location = keras.random.uniform((rows, 2), -1.0, 1.0, seed=self.seed_generator)
         mean, log_prob = location, ops.zeros_like(location[:, 0])
         looks, hidden = [], None
         for look in range(glimpses):

@@ -85,6 +85,15 @@ def test_the_first_look_can_start_at_the_centre_in_training(data):
     assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
 
 
+def test_the_first_look_can_be_shared_by_the_copies_in_training(data):
+    model = RecurrentAttention(**SMALL, first_location="shared")
+    first = np.asarray(model(data[0], training=True)["locations"])[:, :, 0]
+    np.testing.assert_array_equal(first, np.repeat(first[:, :1], first.shape[1], axis=1))
+    assert len(np.unique(first[:, 0], axis=0)) == len(first)
+    voting = np.asarray(model(data[0], samples=4)["locations"])[:, :, 0]
+    assert len(np.unique(voting.reshape(-1, 2), axis=0)) == 4 * len(first)
+
+
 @tensorflow_only
 def test_a_stopped_policy_gradient_reaches_the_location_network_only(data):
     import tensorflow as tf
