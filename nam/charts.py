@@ -145,13 +145,14 @@ def summary(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def size(table: pd.DataFrame) -> Figure:
+def size(table: pd.DataFrame, left_out: Mapping[str, str]) -> Figure:
     """Error, time and work per image against the side of the canvas, a line for each kind of model.
 
     Args:
         table: As `Results.comparison` gives it; a label is the kind, a comma, and the canvas.
+        left_out: What there is no row of, by label: why.
     """
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     panels = {
         "test error, %": lambda rows: 100 * (1 - rows["deterministic"]),
         "ms per image, in batches of 128": lambda rows: rows["milliseconds_128"],
@@ -170,7 +171,9 @@ def size(table: pd.DataFrame) -> Figure:
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].set_ylim(0, None)
-    axes[0].legend(fontsize=8)
+    for label, reason in left_out.items():
+        axes[0].plot([], [], linestyle="none", label=f"no {label}: {reason}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 

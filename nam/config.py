@@ -409,6 +409,7 @@ class Study(Values):
     label: str = ""  # of a value of what varies, for people
     vary: dict[str, list[Any]] = {}
     rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}  # rows that cannot be had, by label: why
     fixed: dict[str, Any] = {}
     policies: tuple[str, ...] = ("frozen", "learned")  # of a sweep
     seeds: tuple[int, ...] = (0,)

@@ -119,7 +119,7 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     for name in _begun(results, comparisons):
         parts += [f"## {name}", of_comparison(results, name)]
         if name == "size":
-            figures["size.png"] = charts.size(results.comparison(name))
+            figures["size.png"] = charts.size(results.comparison(name), chosen[name].left_out)
             parts.append("![error and cost against the side of the canvas](size.png)")
     waiting = [name for name in chosen if name not in _begun(results, chosen)]
     if waiting:
@@ -303,7 +303,8 @@ def of_comparison(results: Results, name: str) -> str:
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     split = "test" if plan.test else "validation"
     told = f"{fixed}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
-    return f"{plan.question}{missing} ({told}.)\n\n{_markdown(shown)}"
+    without = "; ".join(f"{label} ({reason})" for label, reason in plan.left_out.items())
+    return f"{plan.question}{missing} ({told}.){without and f' Left out: {without}.'}\n\n{_markdown(shown)}"
 
 
 def _count(value: float) -> str:
