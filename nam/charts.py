@@ -58,9 +58,8 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         if table[column].notna().any():
             show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
     axes["vote"].set_ylabel("accuracy (ours: validation), %")
-    axes["deterministic"].annotate(
-        "* frozen, 10 copies", (0.98, 0.93), xycoords="axes fraction", ha="right", fontsize=8
-    )
+    if table[["published_then", "published", "published_sampled"]].notna().any(axis=None):
+        axes["deterministic"].set_title("* frozen, 10 copies", loc="right", y=0.93, fontsize=8)
     for kind in ("vote", "sampled"):
         axes[kind].legend(fontsize=8)
     return figure

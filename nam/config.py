@@ -158,8 +158,8 @@ class Config(Values):
     )
     first_location: Literal["random", "shared", "center"] = Field(
         "random",
-        description="first look of a sampled gaze, in training and in votes: anywhere (random), in training the same "
-        "for all copies of an image (shared), or the centre; the deterministic gaze begins at the centre",
+        description="first look of a sampled gaze, in training and in votes: anywhere (random); in training at one "
+        "place for all copies of an image, in votes anywhere (shared); the centre, where the deterministic gaze begins",
     )
     policy_gradient: Literal["flowing", "stopped"] = Field(
         "flowing",
@@ -204,7 +204,9 @@ class Config(Values):
         "instead of the last weights. None: no average",
     )
     curriculum: Literal["clutter", "canvas"] | None = Field(
-        None, description="what grows to the task's size over the first epochs of training. None: nothing"
+        None,
+        description="what grows to the task's size over the first epochs of training: the number of fragments "
+        "(clutter), or the canvas, and they with its area. None: nothing",
     )
     curriculum_epochs: int = Field(5, ge=1, le=100_000, description="epochs before a curriculum has its full size")
     batch_size: int = Field(128, ge=1, le=65536, description="images per training step")

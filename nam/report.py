@@ -42,18 +42,25 @@ left alone. All looks are counted, one more than the published names say.
 
 A verdict compares the vote with that of the **reference**, the value which every other sweep has, under the same
 policy. **Better** and **worse** are said only of votes that are further apart than the noise: 2√2 deviations of a seed,
-which the runs of study `baseline` tell ({thresholds}). Two equal single runs are told apart by chance in {chance:.0%}
-of cases, as few seeds tell a deviation only roughly. A claim that one value is above another is **confirmed** if it is
-by more than the noise, **refuted** if the other one is, and else **not shown**. {gap}
+which the runs of study `baseline` tell ({thresholds}).{chance} A claim that one value is above another is **confirmed**
+if it is by more than the noise, **refuted** if the other one is, and else **not shown**. A claim that values are alike
+is confirmed as long as no difference is seen, which is weak evidence. {gap}
 
-± is half a 95 % interval, from the deviation that the seeds of `baseline` have; each seed validates on other images.
-What was published is of a frozen policy, its "accuracy" on test or as the paper's tables say. Times of the
-studies' runs are those of one core of a shared machine, the published ones those of a GPU: core-s/epoch is the median
-epoch's seconds times the cores that the run had, core-minutes that times the epochs. Some runs had two cores and XLA,
-some one core without, and other work ran beside them: they tell what the studies cost, and no row can be compared with
-another by them. What is said about time rests on `python -m benchmarks.scaling --config published`, which times all
-values in turns, with a trained policy and one copy.
+± is half a 95 % interval, from the deviation that the seeds of `baseline` have; each seed validates on other images. It
+is wider than what a verdict asks for, and verdicts near the threshold may turn with other seeds. What was published is
+of a frozen policy, its "accuracy" on test or as the paper's tables say.
+
+Times of the studies' runs are those of one core of a shared machine, the published ones those of a GPU: core-s/epoch is
+the median epoch's seconds times the cores that the run had, core-minutes that times the epochs. Some runs had two cores
+and XLA, some one core without, and other work ran beside them: they tell what the studies cost, and no row can be
+compared with another by them. What is said about time rests on `python -m benchmarks.scaling --config published`, which
+times all values in turns, with a trained policy and one copy.
 """
+CHANCE = (
+    " Two equal single runs are told apart by chance in {:.0%} of cases, as few seeds tell a deviation only roughly."
+)
+INTERVAL = "; ± is half a 95 % interval, over the seeds or, of one seed, from the choice of the images"
+VERDICTS = "; a verdict compares with the first row, and asks for twice the deviation that all rows' seeds tell"
 
 
 class Options(Values):
@@ -131,7 +138,13 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
 
 def _begun(results: Results, names: Iterable[str]) -> list[str]:
     """Those studies of which a run is finished."""
-    return [name for name in names if results.runs(name)["deterministic"].notna().any()]
+    return [name for name in names if _own(results, name)["deterministic"].notna().any()]
+
+
+def _own(results: Results, study: str) -> pd.DataFrame:
+    """The runs of a study without those that it borrows from `baseline`."""
+    runs = results.runs(study)
+    return runs[runs["own"]]
 
 
 def told(claim: claims.Claim, finding: claims.Finding) -> str:
@@ -170,7 +183,7 @@ def curves(results: Results, study: str) -> dict[str, dict[str, list[pd.DataFram
     groups = {name: {value: [] for value in runs["value"]} for name in (*POLICIES, "published (frozen)")}
     for name, run in runs.iterrows():
         curve = results.curve(study, name)
-        groups[run["policy"]][run["value"]] += [] if curve.empty else [curve]
+        groups[run["policy"]][run["value"]] += [curve] if VOTE in curve else []
     for name, config in configs.items():
         theirs = published_curve(config).head(config.epochs)
         if config.policy == "frozen" and config.seed == studies()[study].seeds[0] and len(theirs):
@@ -228,7 +241,7 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
         published_samples=named_configs()["published"]["samples"],
         epochs=" or ".join(map(str, epochs)),
         thresholds=told or "not known yet",
-        chance=2 * stats.t.sf(2, max(seeds - 1, 1)),
+        chance=CHANCE.format(2 * stats.t.sf(2, seeds - 1)) if told else "",
         gap=_gap(results, sweeps),
     )
 
@@ -250,7 +263,7 @@ def of_study(results: Results, name: str) -> str:
     """A study's question, how far it is, and its table, in Markdown."""
     plan = studies()[name]
     table = results.table(name)
-    runs = results.runs(name)
+    runs = _own(results, name)
     done = int(runs["vote"].notna().sum())
     missing = "" if done == len(runs) else f" {done} of {len(runs)} runs are finished."
     shown = pd.DataFrame({
@@ -298,11 +311,12 @@ def of_comparison(results: Results, name: str) -> str:
     if not any(theirs):
         shown = shown.drop(columns="published")
     if table["seeds"].max() > 1:
-        shown["against the first"] = table["verdict_deterministic"]
-        shown["by one sampled gaze"] = table["verdict_sampled"]
+        shown["verdict"] = table["verdict_deterministic"]
+        shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     split = "test" if plan.test else "validation"
     told = f"{fixed}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
+    told += INTERVAL + (VERDICTS if table["seeds"].max() > 1 else "")
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.left_out.items())
     return f"{plan.question}{missing} ({told}.){without and f' Left out: {without}.'}\n\n{_markdown(shown)}"
 

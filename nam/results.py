@@ -46,24 +46,27 @@ class Results:
     def runs(self, study: str) -> pd.DataFrame:
         """A row for each run of a study, by its name: config, `value`, accuracies on validation, times.
 
-        Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` that differ from
-        one of its own in nothing else. Accuracies are those after the last epoch, of a comparison those of the best
-        one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their number: a run may have
-        been held up by what else the machine did. Both are of one core: seconds times the cores that the run had, as
-        runs that are trained at a time share a machine's; of a run on a GPU, of that.
+        Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` where all else
+        is as in one of the sweep's: these are not its `own`. Accuracies are those after the last epoch, of a comparison
+        those of the best one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their
+        number: a run may have been held up by what else the machine did. Both are of one core: seconds times the cores
+        that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
         """
         if study not in self._runs:
             plan, found = studies()[study], self._found(study)
+            more = {}
             if plan.vary:
-                found |= {
+                known = [config for _, config, _ in found.values()]
+                more = {
                     name: (label, again, folder)
                     for name, (_, again, folder) in self._found("baseline").items()
                     for label, config, _ in found.values()
-                    if again.seed not in plan.seeds and again.model_copy(update={"seed": config.seed}) == config
-                    if name not in found and (folder / "result.json").exists()
+                    if again not in known and again.model_copy(update={"seed": config.seed}) == config
+                    if (folder / "result.json").exists()
                 }
-            rows = {name: _row(*run, bool(plan.rows)) for name, run in found.items()}
-            self._runs[study] = pd.DataFrame.from_dict(rows, orient="index")
+            rows = {name: _row(*run, bool(plan.rows)) for name, run in (found | more).items()}
+            runs = pd.DataFrame.from_dict(rows, orient="index")
+            self._runs[study] = runs.assign(own=~runs.index.isin(more))
         return self._runs[study]
 
     def _found(self, study: str) -> dict[str, tuple[str, Config, Path]]:
@@ -92,13 +95,13 @@ class Results:
             rows.append({
                 "value": value, "policy": policy, "seeds": len(votes),
                 **{kind: group[kind].mean() for kind in KINDS},
-                "interval": self._seeds(policy)[1] / math.sqrt(len(votes)) if len(votes) else math.nan,
+                "interval": self._half_width(policy, len(votes)),
                 **group[["seconds_per_epoch", "minutes", "epochs", "samples"]].mean().to_dict(),
                 **first[[name for name in first.index if name.startswith("published")]].to_dict(),
                 "as_published": first["as_published"],
             })  # fmt: skip
         table = pd.DataFrame(rows)
-        table["verdict"] = [self._verdict(row, table) for row in table.itertuples()]
+        table["verdict"] = [self._against_reference(row, table) for row in table.itertuples()]
         return table.drop(columns="as_published")
 
     def comparison(self, study: str) -> pd.DataFrame:
@@ -108,7 +111,8 @@ class Results:
         `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best` is the best epoch of
         those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many. With several seeds,
         `verdict_deterministic` and `verdict_sampled` compare with the first row: a difference is one of more than twice
-        its own deviation, which comes from the seeds of all rows together (of equal rows one in twenty is told apart).
+        its own deviation, which comes from the seeds of all rows together (with many rows, about one in twenty equal
+        ones is told apart).
         """
         split, rows = "test_" if studies()[study].test else "", []
         groups = self.runs(study).groupby("value", sort=False)
@@ -129,10 +133,10 @@ class Results:
             found = groups[f"{split}{kind}"]
             seeds = found.count().where(found.count() > 0).to_numpy()
             freedom = np.nansum(seeds - 1)
-            deviation = ((found.var(ddof=0) * seeds).sum() / freedom) ** 0.5 if freedom else math.nan
-            threshold = 2 * deviation * (1 / seeds + 1 / seeds[0]) ** 0.5
+            squares = ((self.runs(study)[f"{split}{kind}"] - found.transform("mean")) ** 2).sum()
+            threshold = 2 * (squares / freedom * (1 / seeds + 1 / seeds[0])) ** 0.5 if freedom else seeds * math.nan
             verdicts = [_verdict(*pair) for pair in zip(table[kind] - table[kind].iloc[0], threshold, strict=True)]
-            table[f"verdict_{kind}"] = ["reference", *verdicts[1:]]
+            table[f"verdict_{kind}"] = ["reference" if verdicts[0] else "", *verdicts[1:]]
         return table
 
     def _milliseconds(self, study: str, run: str) -> dict[str, float]:
@@ -169,16 +173,17 @@ class Results:
 
         That is twice the deviation of the difference of two runs; of means over several seeds it asks for more.
         """
-        return 2 * math.sqrt(2) * self._seeds(policy)[0]
+        return 2 * math.sqrt(2) * self._again(policy).std(ddof=1)
 
-    def _seeds(self, policy: str) -> tuple[float, float]:
-        """The deviation of the baseline's seeds, and half the 95 % interval of a vote of one seed that comes from it.
-
-        Both NaN with fewer than two seeds.
-        """
+    def _again(self, policy: str) -> pd.Series:
+        """Votes of the baseline's seeds."""
         runs = self.runs("baseline")
-        votes = runs.loc[runs["policy"] == policy, "vote"].dropna()
-        return votes.std(ddof=1), _student(len(votes)) * votes.std(ddof=1)
+        return runs.loc[runs["policy"] == policy, "vote"].dropna()
+
+    def _half_width(self, policy: str, seeds: int) -> float:
+        """Half the 95 % interval of a vote that is the mean of so many seeds."""
+        votes = self._again(policy)
+        return _student(len(votes)) * votes.std(ddof=1) / math.sqrt(seeds) if seeds else math.nan
 
     def relative_time(self, field: str) -> dict[Any, float]:
         """A training step's time by the value of a field, in units of the first value's; empty if not measured.
@@ -193,7 +198,7 @@ class Results:
         first = next(iter(least.values()), None)
         return {value: seconds / first for value, seconds in least.items()}
 
-    def _verdict(self, row, table: pd.DataFrame) -> str:
+    def _against_reference(self, row, table: pd.DataFrame) -> str:
         reference = table[(table["policy"] == row.policy) & table["as_published"]]
         if reference.empty or math.isnan(row.vote):
             return ""
