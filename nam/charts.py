@@ -69,8 +69,8 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
     """Votes on validation against epochs and against minutes: a column for each group of runs, a line for each run.
 
     Args:
-        groups: By title, by the colour's label: `Results.curve`s, or frames with the same index, `minutes` and
-            the `VOTE` of `nam.results`; what has none is left out.
+        groups: By title, by the colour's label: `Results.curve`s, or frames with the same index, the `VOTE` of
+            `nam.results` and, where they are known, `minutes`.
         label: What the colours' labels are.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name, curves in group.items() if len(curves)))
@@ -90,7 +90,6 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
         axis.set_ylabel("vote of 10 on validation, %")
-    names = [name for name in names if name in shown]
     figure.legend([shown[name] for name in names], names, title=label, loc="outside right upper", fontsize=8)
     return figure
 
