@@ -162,7 +162,8 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
 def compile_model(model, config: Config, execution: Execution) -> None:
     """Compiles the model of a config with its optimizer, in the way that is fastest where it runs."""
     jit = model.faster_with_xla if execution.jit == "auto" else execution.jit == "on"
-    model.compile(optimizer(config), metrics=["accuracy"], jit_compile=jit)
+    # Weighted, so that what a number has no digit for does not count.
+    model.compile(optimizer(config), weighted_metrics=["accuracy"], jit_compile=jit)
 
 
 def optimizer(config: Config):

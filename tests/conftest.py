@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import pytest
 
+from nam.models import RecurrentAttention
 from tests.small import run
 
 # Prepared copies of MNIST and Fashion-MNIST: where the variable says, or beside the checkout.
@@ -29,8 +31,17 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def afresh():
+    """Every test begins with the same seed, and as a process does that has trained nothing."""
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+    keras.distribution.set_distribution(None)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Models are evaluated without XLA, for tests that are not about it; JAX is very slow without."""
+    monkeypatch.setattr(RecurrentAttention, "faster_with_xla", keras.backend.backend() == "jax")
 
 
 @pytest.fixture
@@ -41,8 +52,11 @@ def rng():
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """The folder of a small finished run, and its result."""
-    logs = tmp_path_factory.mktemp("logs")
-    result = run(logs)
+    logs = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        logs = logs.parent  # of all processes: the first that comes trains it
+    with filelock.FileLock(logs / "finished.lock"):
+        result = run(logs, execution={"no_pictures": False})
     return logs / "runs" / "run", result
 
 

@@ -19,7 +19,8 @@ RESULT = {
 
 
 def run(logs, **values):
-    execution = Execution(**{"logs": str(logs), "name": "run", "jit": "off", **values.pop("execution", {})})
+    usual = {"logs": str(logs), "name": "run", "jit": "off", "no_pictures": True}
+    execution = Execution(**{**usual, **values.pop("execution", {})})
     model = values.get("model", "ram")
     small = {name: value for name, value in SMALL.items() if model in OWNERS.get(name, [model])}
     return train.train(Config(**{**small, **values}), execution)

@@ -1,8 +1,14 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from nam import command
 from nam.config import Config, Execution
 from nam.errors import UserError
+
+ROOT = Path(__file__).parents[1]
 
 
 def parse(line):
@@ -59,10 +65,34 @@ def test_help_tells_every_field(capsys):
     assert "each test digit ten times" in " ".join(text.replace("│", " ").split())
 
 
-def test_a_mistake_exits_with_status_2(capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("backend", "raised", "told"),
+    [
+        ("jax", UserError("this is wrong: do that."), "this is wrong: do that."),
+        ("jax", ModuleNotFoundError(name="jax"), "jax is not installed: install it, or set KERAS_BACKEND=tensorflow."),
+        (
+            "tensorflow",
+            ModuleNotFoundError(name="tensorflow"),
+            "tensorflow is not installed: install it, or set KERAS_BACKEND=jax.",
+        ),
+        ("tensorflow", ModuleNotFoundError(name="PIL"), "PIL is not installed: install it."),
+        ("torch", None, "KERAS_BACKEND must be tensorflow or jax. Received: KERAS_BACKEND=torch"),
+    ],
+)
+def test_a_mistake_exits_with_status_2(capsys, monkeypatch, backend, raised, told):
     def main(argv):
-        raise UserError("this is wrong: do that.")
+        raise raised
 
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     with pytest.raises(SystemExit) as stop:
         command.run(main)
-    assert stop.value.code == 2 and capsys.readouterr().err == "error: this is wrong: do that.\n"
+    assert stop.value.code == 2 and capsys.readouterr().err == f"error: {told}\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    code = "from nam import command; command.run(lambda argv: print('line\\n' * 100_000))"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 141

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import data, evaluate, evaluation, models, scorecard, train
+from nam import data, evaluate, evaluation, events, gaze, models, scorecard, train
 from nam.config import Config, Execution
 from nam.errors import UserError
 from nam.runs import MODEL, Run
@@ -45,7 +45,8 @@ def test_the_kinds_of_accuracy_agree_with_each_other(evaluated):
     assert found["vote_curve"][0] == pytest.approx(found["worth"]["own"])  # a vote of one is one sampled gaze
     assert 0 < accuracy["sampled_interval"] < 0.05
     confusion = np.array(found["confusion"])
-    assert confusion.sum() == found["images"]
+    tested = data.load(Config(**SMALL).resolved("digits")).test
+    np.testing.assert_array_equal(confusion.sum(1), np.bincount(tested.all_labels()))
     assert np.trace(confusion) / found["images"] == pytest.approx(accuracy["deterministic"])
 
 
@@ -65,13 +66,51 @@ def test_the_table_holds_what_was_found(evaluated):
     assert "taught to answer after the last look only" in text
 
 
-def test_a_frozen_policy_is_found_worth_nothing(tmp_path):
-    run(tmp_path, policy="frozen", execution={"no_test": True})
+def test_a_frozen_policy_is_found_worth_nothing(tmp_path, uncompiled):
+    result = run(tmp_path, policy="frozen", execution={"no_test": True})
     folder = tmp_path / "runs" / "run"
+    votes = events.history(Run(folder))["val_vote_accuracy"]
+    assert result["best_epoch"] == np.argmax(votes) + 1  # its mean, which nobody trained, chooses nothing
     found = evaluation.evaluate(models.load(folder / MODEL), data.load(Run(folder).config()).test, votes=2, seeds=3)
     worth = found["worth"]
-    assert abs(worth["difference"]) <= 1.5 * worth["interval"] < 0.03
+    assert abs(worth["difference"]) <= 1.5 * worth["interval"] and 0 < worth["interval"] < 0.02
     assert worth["own"] > 0.15  # it has learned to read, though not where to look
+
+
+def test_the_gazes_that_it_is_compared_with(finished, monkeypatch):
+    model, split = models.load(finished[0] / MODEL), data.load(Config(**SMALL).resolved("digits")).validation
+    seen, sampled = split.all_but_images(), []
+    targets = (seen.boxes[:, :2] + seen.boxes[:, 2:] / 2) / 15 - 1  # of an image of 30 pixels
+    watched = gaze.Watcher.sample
+
+    def sample(self, batches, seed):
+        sampled.append(watched(self, batches, seed))
+        return sampled[-1]
+
+    def follow(self, batches, locations):
+        """Answers right for as many images as tell which gaze it was that the model was led along."""
+        own = sampled[-1].locations[:, 0, :2]  # twice as many looks are sampled as are followed
+        if not locations.any():
+            right = 1
+        elif np.allclose(locations, targets[:, None], atol=1e-5):
+            right = 2
+        elif np.array_equal(np.sort(locations, axis=0), np.sort(own, axis=0)):  # those of the images, in another order
+            assert not (locations == own).all((1, 2)).any()
+            right = 3
+        else:
+            assert np.abs(locations).max() > 0.99 and abs(locations.mean()) < 0.1
+            right = 4
+        answers = np.where(np.arange(len(own)) < right, seen.labels, (seen.labels + 1) % 10)
+        return np.eye(10)[answers][:, None]
+
+    monkeypatch.setattr(gaze.Watcher, "sample", sample)
+    monkeypatch.setattr(gaze.Watcher, "follow", follow)
+    worth = evaluation.evaluate(model, split, votes=1, seeds=2)["worth"]
+    found = [split.size * worth[name] for name in ("center", "oracle", "shuffled", "random")]
+    assert found == pytest.approx([1, 2, 3, 4])
+    right = [(one.probabilities[:, 0, 1].argmax(-1) == seen.labels).mean() for one in sampled]
+    assert worth["own"] == pytest.approx(np.mean(right))
+    assert worth["difference"] == pytest.approx(worth["own"] - worth["shuffled"])
 
 
 def test_a_gaze_that_never_ends_early_is_the_whole_gaze(evaluated):
@@ -107,7 +146,7 @@ def test_intervals_by_hand():
     assert evaluation.over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
 
 
-def test_one_seed_has_no_interval(folder, capsys):
+def test_one_seed_has_no_interval(folder, capsys, uncompiled):
     evaluate.main([str(folder), "--split", "validation", "--votes", "1", "--seeds", "1"])
     assert "one sampled gaze, 1 seed |" in capsys.readouterr().out
     found = json.loads((folder / "evaluation.json").read_text())

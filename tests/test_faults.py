@@ -36,7 +36,7 @@ def killed(moment, module, *words):
 def whole(tmp_path_factory):
     """The folder of a run that nothing happened to, its result, and how long it was trained."""
     logs, begun = tmp_path_factory.mktemp("whole"), time.monotonic()
-    result = run(logs, execution={"no_pictures": True})
+    result = run(logs)
     return logs / "runs" / "run", result, time.monotonic() - begun
 
 
@@ -50,7 +50,7 @@ def curve(folder):
     "moment",
     [*(m if m in ("while the state is saved", "while the result is written")
        else pytest.param(m, marks=pytest.mark.slow) for m in OF_A_RUN),
-     RANDOM[0], *(pytest.param(share, marks=pytest.mark.slow) for share in RANDOM[1:])],
+     *(pytest.param(share, marks=pytest.mark.slow) for share in RANDOM)],
 )  # fmt: skip
 def test_a_run_killed_at_any_moment_ends_as_if_whole(tmp_path, whole, moment):
     folder, result, seconds = whole
@@ -59,7 +59,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_whole(tmp_path, whole, moment):
     found = killed(at, "nam.train", *words)
     # A machine that hurries now may end the run before its moment.
     assert found.returncode in ((-9, 0) if moment in RANDOM else (-9,)), found.stderr
-    again = run(tmp_path, execution={"no_pictures": True})
+    again = run(tmp_path)
     same = [name for name in result if name not in ("seconds", "images_per_second")]
     assert {name: again[name] for name in same} == {name: result[name] for name in same}
     mended = tmp_path / "runs" / "run"
@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path):
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted: {mounted.stderr.decode().strip()}")
     try:
-        fields = dict(epochs=3, execution={"no_pictures": True})
+        fields = dict(epochs=3)
         folder, kept, ballast = tmp_path / "runs" / "run", callbacks.Resume.on_epoch_end, tmp_path / "ballast"
 
         def fills(self, epoch, logs=None):
@@ -124,7 +124,7 @@ def test_a_folder_removed_while_its_run_is_trained_is_told(tmp_path, monkeypatch
 
     monkeypatch.setattr(callbacks.Epochs, "on_epoch_begin", removes)
     with pytest.raises(UserError, match="was removed while its run was trained: the same command begins anew"):
-        run(tmp_path, execution={"no_pictures": True})
+        run(tmp_path)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX holds the weights while an epoch lasts")
@@ -138,8 +138,8 @@ def test_a_weight_that_becomes_nan_stops_the_run_and_the_state_before_it_stays(t
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"the loss became nan in epoch 2"):
         patch.setattr(callbacks.Epochs, "on_train_batch_end", poisons)
-        run(tmp_path, execution={"no_pictures": True})
+        run(tmp_path)
     with np.load(tmp_path / "runs" / "run" / STATE, allow_pickle=False) as state:
         assert all(np.isfinite(state[name]).all() for name in state.files if name != "meta")
-    assert run(tmp_path, execution={"no_pictures": True})["epochs"] == 3
+    assert run(tmp_path)["epochs"] == 3
     assert Run(tmp_path / "runs" / "run").read("result.json")

@@ -58,6 +58,12 @@ def test_what_is_told_by_hand():
     assert numbers.text(labels[0], [*"0123456789", "end"]) == "12" and numbers.text(3, "abcd") == "d"
 
 
+def test_the_answer_at_a_place_is_that_after_the_last_look_at_it():
+    p = np.arange(24).reshape(1, 6, 4)
+    np.testing.assert_array_equal(numbers.answers(p, 3), p[:, [1, 3, 5]])
+    np.testing.assert_array_equal(numbers.answers(p, 6), p)
+
+
 SMALL = dict(task="sequence", canvas=None, epochs=1, glimpses=6)
 MODELS = {"edram": dict(hidden=32, bandwidth=14), "ram": dict(hidden=16)}
 

@@ -32,12 +32,23 @@ def test_a_config_fed_back_gives_the_same_run_to_the_last_digit(finished, tmp_pa
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_another_seed_gives_another_run(finished, tmp_path):
-    run(tmp_path, seed=1)
-    assert curves(tmp_path / "runs" / "run") != curves(finished[0])
+def test_another_seed_gives_other_first_weights_and_other_images(tmp_path, monkeypatch):
+    begun = []
+
+    def begins(self, logs=None):
+        begun.append((self.model.core.get_weights()[0], self.train.batch(0).images, self.validation.batch(0).images))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.Epochs, "on_train_begin", begins)
+    for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / name, seed=seed)
+    for first, again, other in zip(*begun, strict=True):
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
 
 
-def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, monkeypatch, capsys):
+def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, monkeypatch, capsys, uncompiled):
     card = machine.card()
     assert "changes" not in Run(finished[0]).read("hardware.json")
     with monkeypatch.context() as patch:
@@ -59,7 +70,7 @@ def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, mon
     assert f"trained with changing software: python 3.10.0, now {card['python']}" in told
 
 
-def test_a_run_of_the_first_format_is_read_by_every_part(tmp_path, capsys):
+def test_a_run_of_the_first_format_is_read_by_every_part(tmp_path, capsys, uncompiled):
     folder = shutil.copytree(OLD, tmp_path / "runs" / "run")
     opened, expected = Run.open(folder), json.loads((OLD / "expected.json").read_text())
     assert opened.config().model_dump(mode="json").items() >= expected["config"].items()

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from nam import schedule
+from nam import events, schedule
 from nam.callbacks import STATE, Resume
 from nam.config import Config
+from nam.runs import Run
 from tests.small import run
 
 
@@ -50,6 +51,8 @@ def test_early_stopping_and_the_plateau_go_on_alike_after_an_interruption(tmp_pa
     fields = dict(model="fc", learning_rate=0.03, schedule="plateau", decay=0.3, patience=2, epochs=40)
     whole = run(tmp_path / "whole", **fields)
     assert whole["best_epoch"] + 2 == whole["epochs"] < 40
+    accuracies = events.history(Run(tmp_path / "whole" / "runs" / "run"))["val_accuracy"]
+    assert whole["validation"]["deterministic"] == pytest.approx(max(accuracies)) and accuracies[-1] < max(accuracies)
     stop_at = whole["epochs"] - 1  # the rate has been lowered, and one more epoch without a better one will end it
 
     kept = Resume.on_epoch_end

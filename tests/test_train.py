@@ -16,14 +16,16 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import callbacks, evaluate, machine, models, runs, train
+from nam import callbacks, evaluate, events, machine, models, predict, runs, train
 from nam.config import Config, Execution, load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
+from tests.data.test_sources import offline
 from tests.small import FLAGS, SMALL, run
 
 ROOT = Path(__file__).parents[1]
+JIT = "on" if keras.backend.backend() == "jax" else "off"  # which is very slow without
 # As `python -m nam.train`, but Ctrl-C is obeyed in the background of a script too.
 MAIN = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -116,6 +118,8 @@ def test_events_hold_scalars_cards_pictures_and_hparams(finished):
     assert all(value > 0 for _, value in validation["gradient_norm/location_network"])
     assert accumulator.Tags()["images"] == ["gaze"]
     own, accumulator = scalars(folder)
+    shown = {"": own, "train": train_values, "validation": validation}
+    assert all(tag in shown[group] for group, tag in events.METRICS)  # no column of HParams stays empty
     assert own["test/deterministic"][0][1] == pytest.approx(result["test"]["deterministic"])
     plugin = accumulator.summary_metadata
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(plugin)
@@ -200,7 +204,7 @@ RECIPE = dict(
 
 
 def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch):
-    evaluated, last, averages = [], [], []
+    evaluated, last, averages, rates = [], [], [], []
     evaluate, ended = callbacks.Evaluator.__call__, callbacks.Resume.on_epoch_end
 
     def watching(self, batches):
@@ -212,12 +216,14 @@ def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch)
         kernel = self.model.action_network.kernel
         place = [variable is kernel for variable in self.model.trainable_variables].index(True)
         last.append(np.array(kernel))
+        rates.append(float(self.model.optimizer.learning_rate))
         averages.append(np.array(self.model.optimizer._model_variables_moving_average[place]))
 
     monkeypatch.setattr(callbacks.Evaluator, "__call__", watching)
     monkeypatch.setattr(callbacks.Resume, "on_epoch_end", on_epoch_end)
-    result = run(tmp_path, averaging=0.9, execution={"jit": "on"})
+    result = run(tmp_path, averaging=0.9, execution={"jit": JIT})
     np.testing.assert_array_equal(evaluated[:3], averages)
+    np.testing.assert_allclose(rates, [1e-3 * 0.97**epoch for epoch in range(3)], rtol=1e-6)
     assert not any(np.array_equal(*pair) for pair in zip(averages, last, strict=True))
     best = models.load(tmp_path / "runs" / "run" / runs.MODEL)
     np.testing.assert_array_equal(best.action_network.get_weights()[0], averages[result["best_epoch"] - 1])
@@ -294,6 +300,19 @@ def test_a_changed_state_file_is_told(tmp_path, monkeypatch):
         run(tmp_path, epochs=1)
 
 
+def test_without_mnist_it_trains_on_the_bundled_digits_and_says_so(tmp_path, monkeypatch, capsys):
+    def stop(self, logs=None):
+        raise KeyboardInterrupt
+
+    offline(monkeypatch)
+    monkeypatch.setattr(callbacks.Epochs, "on_train_begin", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "logs", dataset=None, execution={"data_dir": str(tmp_path)})
+    told = json.loads((tmp_path / "logs" / "runs" / "run" / "dataset.json").read_text())
+    assert told["name"] == "digits" and told["substituted"] and told["train"] == 1920
+    assert "training on the 1,797 digits bundled with scikit-learn instead" in capsys.readouterr().out
+
+
 def test_a_loss_that_is_not_a_number_stops_with_the_cause(tmp_path):
     with pytest.raises(
         UserError, match=r"the loss became (nan|inf) in epoch 1: most likely the learning rate of 100 is too high"
@@ -345,6 +364,7 @@ FOLDER = dict(task=None, canvas=None, batch_size=8, epochs=1)
 def test_a_folder_of_photos_trains(tmp_path, photos):
     result = run(tmp_path / "logs", dataset=f"folder:{photos}", **FOLDER)
     assert result["dataset"]["task"] == "original" and result["dataset"]["train"] == 64
+    assert predict.open_model(str(tmp_path / "logs" / "runs" / "run"))[1] == ["cats", "dogs"]
 
 
 def test_a_broken_photo_is_named_before_anything_is_written(tmp_path, photos):

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nam import data, evaluate, plots, predict
 from nam.attention import Reader
 from nam.data.boxes import framing, overlap, overlaps
+from nam.events import history
 from nam.models import load
 from nam.runs import MODEL, Run
 from tests.small import run
@@ -19,7 +20,8 @@ from tests.small import run
 def folder(tmp_path_factory):
     """The folder of a small run."""
     logs = tmp_path_factory.mktemp("logs")
-    run(logs, model="edram", epochs=1, hidden=32, glimpses=2, bandwidth=14, what_weight=0.1, optimizer="sgd")
+    fields = dict(model="edram", epochs=1, hidden=32, glimpses=2, bandwidth=14, what_weight=0.1, optimizer="sgd")
+    run(logs, **fields, execution={"no_pictures": False})
     return logs / "runs" / "run"
 
 
@@ -44,6 +46,7 @@ def test_training_tells_how_well_windows_lie_and_shows_them(folder):
     (overlap,) = (event.value for event in accumulator.Scalars("overlap"))
     assert 0 < overlap < 1 and accumulator.Tags()["images"] == ["windows"]
     assert Run(folder).read("result.json")["validation"]["overlap"] == pytest.approx(overlap)
+    assert history(Run(folder))["localisation"][0] > 0  # it was told where the targets are
 
 
 def test_an_evaluation_tells_each_look_and_how_well_its_window_lies(folder, capsys):

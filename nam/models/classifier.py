@@ -76,6 +76,8 @@ class Classifier(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Compiled metrics see the logits, those of each copy and target as an example of its own.
 
+        Places without a target have weight 0: where there are such, compile with `weighted_metrics`.
+
         The parts of a loss that training adds up are reported by training only; elsewhere they are never updated.
         """
         logits, labels = y_pred["logits"], y["labels"] if isinstance(y, dict) else y

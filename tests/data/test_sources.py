@@ -1,3 +1,4 @@
+import functools
 import shutil
 import time
 from pathlib import Path
@@ -13,8 +14,17 @@ from nam.data.images import decode
 from nam.errors import UserError
 
 
+@pytest.fixture(scope="module", autouse=True)
+def read_once():
+    """What was read of a folder is not read again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_arrays", functools.cache(sources._arrays))
+        yield
+
+
 def offline(monkeypatch):
     monkeypatch.setattr(sources, "PROBE_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture
@@ -89,8 +99,10 @@ def test_with_no_dataset_named_the_bundled_digits_stand_in_and_say_so(tmp_path, 
     assert dataset == "digits" and "1,797 digits" in notice
 
 
-def test_prepared_mnist_is_preferred(mnist_dir):
+def test_prepared_mnist_is_preferred(mnist_dir, monkeypatch):
     assert data.default(mnist_dir) == ("mnist", None)
+    monkeypatch.setenv("TFDS_DATA_DIR", mnist_dir)
+    assert data.default(None) == ("mnist", None)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "info"])

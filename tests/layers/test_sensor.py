@@ -109,12 +109,13 @@ def test_channels_of_the_finest_patch_come_first():
     np.testing.assert_array_equal(patches[0, 0, 0], [0, 0, 1, 0, 0, 1])
 
 
-def test_copies_share_one_view(rng):
+@pytest.mark.parametrize("table", [False, True])
+def test_copies_share_one_view(rng, table):
     images = rng.integers(0, 256, (3, 20, 20, 1)).astype("uint8")
     locations = rng.uniform(-1, 1, (3, 4, 2)).astype("float32")
     sensor = GlimpseSensor(4, 2)
-    view = sensor.prepare(keras.ops.convert_to_tensor(images), 8)
-    assert isinstance(view, View)
+    view = sensor.prepare(keras.ops.convert_to_tensor(images), 10**9 if table else 0)
+    assert isinstance(view, View) and view.table == table
     patches = np.asarray(sensor.read(view, locations))
     for copy in range(4):
         np.testing.assert_array_equal(patches[:, copy], sensor(images, locations[:, copy]))
