@@ -9,7 +9,7 @@ import tyro
 from benchmarks.sides import Side, in_turns
 from nam.config import studies
 
-COMPARISONS = [name for name, study in studies().items() if study.rows]
+COMPARISONS = [name for name, study in studies().items() if study.rows and study.test]  # not the search
 BATCHES = (1, 128)
 
 

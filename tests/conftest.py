@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import filelock
@@ -42,6 +43,21 @@ def afresh():
 def uncompiled(monkeypatch):
     """Models are evaluated without XLA, for tests that are not about it; JAX is very slow without."""
     monkeypatch.setattr(RecurrentAttention, "faster_with_xla", keras.backend.backend() == "jax")
+
+
+@pytest.fixture
+def start():
+    """Starts a process in the root of the checkout; it does not outlive the test."""
+    processes = []
+
+    def start(words, **how):
+        processes.append(subprocess.Popen(words, cwd=Path(__file__).parents[1], text=True, **how))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -39,9 +39,11 @@ def address():
     cluster.shutdown()
 
 
-def start(address, logs):
-    words = [sys.executable, "-c", CODE, "tiny", "--logs", str(logs), "--engine", "ray", "--address", address]
-    return subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def process(start, address, tmp_path):
+    """A study on that cluster."""
+    words = [sys.executable, "-c", CODE, "tiny", "--logs", str(tmp_path), "--engine", "ray", "--address", address]
+    return start(words, stdout=subprocess.PIPE)
 
 
 def wait_for(path, process):
@@ -51,10 +53,9 @@ def wait_for(path, process):
 
 
 @pytest.mark.slow
-def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, address):
+def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, process):
     folder = tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0"
     failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0"
-    process = start(address, tmp_path)
     wait_for(folder / "state.npz", process)
     (worker,) = (
         child for child in psutil.Process().children(recursive=True) if child.cmdline()[:1] == [f"ray::{folder.name}"]
@@ -73,9 +74,8 @@ def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, address):
 
 
 @pytest.mark.slow
-def test_a_stopped_study_leaves_no_run_behind(tmp_path, address):
+def test_a_stopped_study_leaves_no_run_behind(tmp_path, process):
     folder = tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0"
-    process = start(address, tmp_path)
     wait_for(folder / "state.npz", process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=120)

@@ -1,10 +1,13 @@
 """The rooms of the package import one way, and TensorFlow only where a file of its own is read."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import nam
 
@@ -39,6 +42,13 @@ def test_imports_go_one_way():
             parts = module.split(".")
             if parts[0] == "nam" and len(parts) > 1:
                 assert ORDER.index(parts[1]) <= ORDER.index(room), f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in ROOT.parent.glob("benchmarks/*.py")])
+def test_benchmarks_import_what_there_is(name):
+    if name == "peer":
+        pytest.importorskip("torch")
+    importlib.import_module(f"benchmarks.{name}")
 
 
 def test_tensorflow_is_imported_only_where_it_is_needed():

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -236,14 +235,14 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_stopped_study_can_go_on(tmp_path, number):
+def test_a_stopped_study_can_go_on(tmp_path, start, number):
     code = (
         "from nam import command, config, study; from tests.test_study import tiny\n"
         "config.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
         "command.run(study.main)"
     )
     words = [sys.executable, "-c", code, "tiny", "--logs", str(tmp_path)]
-    process = subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+    process = start(words, stdout=subprocess.PIPE)
     folder = tmp_path / "tiny" / "glimpses=1_frozen_seed=0"
     while not (folder / "state.npz").exists() and process.poll() is None:
         time.sleep(0.05)

@@ -41,12 +41,15 @@ def scalars(folder):
     }, accumulator
 
 
-def command(tmp_path, *flags, **environment):
+@pytest.fixture
+def command(start):
     """The command line in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *FLAGS, "--logs", str(tmp_path), "--name", "run", "--jit", "off", *flags],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
+
+    def command(logs, *flags, **environment):
+        words = [sys.executable, "-c", MAIN, *FLAGS, "--logs", str(logs), "--name", "run", "--jit", "off", *flags]
+        return start(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment})
+
+    return command
 
 
 def test_a_run_leaves_its_folder(finished):
@@ -140,7 +143,7 @@ def test_another_run_is_kept_out_of_the_folder(finished):
     assert sorted(finished[0].rglob("*")) == before
 
 
-def test_two_processes_never_train_the_same_run(tmp_path):
+def test_two_processes_never_train_the_same_run(tmp_path, command):
     held = runs.Run(tmp_path / "runs" / "run")
     with held.claim():
         process = command(tmp_path)
@@ -268,7 +271,7 @@ def test_averaged_weights_in_float16(tmp_path, monkeypatch):
         pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
     ],
 )
-def test_a_stopped_command_goes_on(tmp_path, number, status):
+def test_a_stopped_command_goes_on(tmp_path, command, number, status):
     process = command(tmp_path, "--epochs", "8", "--no-test")
     state = tmp_path / "runs" / "run" / callbacks.STATE
     while not state.exists() and process.poll() is None:
@@ -407,7 +410,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, photos, monkeypatch):
     assert (folder / "dataset.json").read_text() == before
 
 
-def test_the_command_tells_a_mistake_in_one_sentence(tmp_path):
+def test_the_command_tells_a_mistake_in_one_sentence(tmp_path, command):
     process = command(tmp_path, "--glimpse", "3")
     out, err = process.communicate(timeout=300)
     assert (
@@ -452,7 +455,7 @@ def test_run_names_tell_what_differs():
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts from TensorFlow")
-def test_trains_on_jax_where_tensorflow_cannot_be_imported(tmp_path):
+def test_trains_on_jax_where_tensorflow_cannot_be_imported(tmp_path, command):
     pytest.importorskip("jax")
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
