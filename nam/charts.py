@@ -25,7 +25,7 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
     values = list(dict.fromkeys(table["value"]))
     ordered = all(value.replace(".", "").isdigit() for value in values)  # words have no order, and no line
     places = {value: float(value) if ordered else i for i, value in enumerate(values)}
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = Figure(figsize=(11, 4.3), layout="constrained")
     axes = dict(zip(KINDS, figure.subplots(1, 3, sharey=True), strict=True))
 
     def show(kind: str, policy: str, column: str, error: str | None = None, **style) -> None:
@@ -49,19 +49,20 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         elif not any(place % 1 for place in places.values()):
             axes[kind].locator_params(axis="x", integer=True)
         axes[kind].grid(alpha=0.3)
-    then = f"published*, epoch {table['epochs'].iloc[0]:.0f}, validation"
+    theirs = "published (frozen, 10 copies):"
     for kind, column, mark, line, name in (
-        ("vote", "published_then", "x", ":", then),
-        ("vote", "published", "+", "--", "published*, last epoch, test or as in its tables"),
-        ("sampled", "published_sampled", "+", "--", "published*, last epoch, training images"),
+        ("vote", "published_then", "x", ":", f"{theirs} epoch {table['epochs'].iloc[0]:.0f}, validation"),
+        ("vote", "published", "+", "--", f"{theirs} last epoch, test or as in its tables"),
+        ("sampled", "published_sampled", "1", "-.", f"{theirs} last epoch, training images"),
     ):
         if table[column].notna().any():
             show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
     axes["vote"].set_ylabel("accuracy (ours: validation), %")
-    if table[["published_then", "published", "published_sampled"]].notna().any(axis=None):
-        axes["deterministic"].set_title("* frozen, 10 copies", loc="right", y=0.93, fontsize=8)
-    for kind in ("vote", "sampled"):
-        axes[kind].legend(fontsize=8)
+    entries = {}
+    for axis in axes.values():
+        entries |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    # Below, where it hides no point.
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -118,14 +118,14 @@ def _linear_time(results: Results) -> Finding:
     slope, base, worst = _line({
         run["glimpses"]: run["seconds_per_epoch"] for run in sorted(runs, key=lambda run: run["epochs"])
     })  # fmt: skip
-    told = f"published: {base:.1f} s and {slope:.1f} s a look per epoch, off by at most {worst:.1%}"
+    told = f"published: {base:.1f} s and {slope:.1f} s a look per epoch, off by at most {100 * worst:.1f} %"
     series = results.relative_time("glimpses")
     if len(series) < 3:
         return Finding(OPEN, (told,))
     slope, base, worst = _line(series)
     ours = (
-        f"ours: from {min(series):g} to {max(series):g} looks a straight line is off by at most {worst:.1%}; all that "
-        f"does not depend on the looks takes as long as {base / slope:.1f} of them"
+        f"ours: from {min(series):g} to {max(series):g} looks a straight line is off by at most {100 * worst:.1f} %; "
+        f"all that does not depend on the looks takes as long as {base / slope:.1f} of them"
     )
     return Finding(CONFIRMED if worst <= STRAIGHT else REFUTED, (ours, told))
 
@@ -146,8 +146,9 @@ def _early_and_late(results: Results, policy: str) -> Held:
     behind = np.array([_at(curves[many], time) < _at(curves[few], time) for time in grid])
     lead = grid[behind][-1] / whole if behind.any() else 0.0
     told = (
-        f"vote with {few}, {some}, {many} looks {_percent(at)} after {EARLY:.0%} of the time that {some} looks take "
-        f"for all epochs, {_percent(end)} after all of it; {many} are ahead of {few} for good from {lead:.0%} on"
+        f"vote with {few}, {some}, {many} looks {_percent(at)} after {100 * EARLY:.0f} % of the time that {some} looks "
+        f"take for all epochs, {_percent(end)} after all of it; {many} are ahead of {few} for good from "
+        f"{100 * lead:.0f} % on"
     )
     early, _ = _difference(results, policy, at[few], at[many])
     late, _ = _difference(results, policy, end[many], end[few])
@@ -262,7 +263,7 @@ def _batch(results: Results, policy: str) -> Held:
 
 def _time_of_batch(results: Results) -> str:
     ratio = _time_of_largest_batch(results)
-    return "" if math.isnan(ratio) else f"with one copy an epoch at 256 takes {1 - ratio:.0%} less than at 32"
+    return "" if math.isnan(ratio) else f"with one copy an epoch at 256 takes {100 * (1 - ratio):.0f} % less than at 32"
 
 
 def _time_of_largest_batch(results: Results) -> float:
@@ -332,7 +333,7 @@ CLAIMS = (
         "1",
         "Training time is linear in the number of glimpses.",
         "5.2.1, figure 4", "glimpses",
-        f"holds if a straight line is never off by more than {STRAIGHT:.0%}",
+        f"holds if a straight line is never off by more than {100 * STRAIGHT:.0f} %",
         _linear_time,
     ),
     Claim(

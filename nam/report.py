@@ -57,7 +57,7 @@ compared with another by them. What is said about time rests on `python -m bench
 times all values in turns, with a trained policy and one copy.
 """
 CHANCE = (
-    " Two equal single runs are told apart by chance in {:.0%} of cases, as few seeds tell a deviation only roughly."
+    " Two equal single runs are told apart by chance in {:.0f} % of cases, as few seeds tell a deviation only roughly."
 )
 INTERVAL = "; ± is half a 95 % interval, over the seeds or, of one seed, from the choice of the images"
 VERDICTS = "; a verdict compares with the first row, and asks for twice the deviation that all rows' seeds tell"
@@ -241,7 +241,7 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
         published_samples=named_configs()["published"]["samples"],
         epochs=" or ".join(map(str, epochs)),
         thresholds=told or "not known yet",
-        chance=CHANCE.format(2 * stats.t.sf(2, seeds - 1)) if told else "",
+        chance=CHANCE.format(200 * stats.t.sf(2, seeds - 1)) if told else "",
         gap=_gap(results, sweeps),
     )
 
@@ -332,7 +332,9 @@ def _number(value: float) -> str:
 def _percent(share: float, interval: float = math.nan) -> str:
     if math.isnan(share):
         return ""
-    return f"{100 * share:.1f}" + ("" if math.isnan(interval) else f" ± {100 * interval:.1f}") + " %"
+    if math.isnan(interval):
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} ± {100 * interval:.1f} %".replace(" ", "\N{NO-BREAK SPACE}")  # one line of a cell
 
 
 def _markdown(table: pd.DataFrame) -> str:

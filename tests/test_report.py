@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +12,7 @@ from nam import charts, claims, published, report
 from nam.config import Config, named_configs, studies
 from nam.errors import UserError
 from nam.events import Events
-from nam.results import Results
+from nam.results import KINDS, POLICIES, VOTE, Results
 from nam.runs import Run
 from tests.small import RESULT
 
@@ -208,9 +207,31 @@ def test_what_a_verdict_rests_on_is_told(results):
     assert "8 scales take 1.50 × as long as 2" in told["3b"] and "published_sensor" in told["3b"]
     assert "the better of 0.4 and 0.6 over 0.1, 0.22, 1.2: +15.0, +4.9, +15.0 points" in told["6"]
     assert "a std of 1.2 takes 1.05 × as long as 0.1" in told["7"]
-    assert "32 over 256: +6.7 points" in told["8"] and "an epoch at 256 takes 25% less than at 32" in told["8"]
+    assert "32 over 256: +6.7 points" in told["8"] and "an epoch at 256 takes 25 % less than at 32" in told["8"]
     assert "from 50 to 100 +0.0, +0.0, +0.0 points (noise: 0.3)" in told["9"]
     assert "at the code's rates adam 0.001: " in told["10"] and ", adagrad 0.3: " in told["10"]
+
+
+def test_a_sweep_shows_each_kind_in_its_panel(results):
+    table = results.table("bandwidth")
+    figure = charts.sweep(table, "bandwidth")
+    for axis, kind in zip(figure.axes, KINDS, strict=True):
+        shown = {bars.get_label(): bars.lines[0].get_xydata() for bars in axis.containers}
+        for policy in POLICIES:
+            rows = table[table["policy"] == policy]
+            assert shown[policy].tolist() == [[float(row["value"]), 100 * row[kind]] for _, row in rows.iterrows()]
+        theirs = [name for name in shown if name.startswith("published")]
+        assert len(theirs) == {"vote": 2, "sampled": 1, "deterministic": 0}[kind]
+    assert len(figure.legends[0].get_texts()) == 5
+
+
+def test_curves_are_shown_by_epoch_and_by_minute():
+    frame = pd.DataFrame({VOTE: [0.5, 0.75], "minutes": [3.0, 6.0]}, index=[1, 2])
+    figure = charts.curves({"frozen": {"a": [frame], "b": [frame / 2]}, "learned": {"b": []}}, "what")
+    by_epoch, empty, by_minute, _ = figure.axes
+    assert [line.get_xydata().tolist() for line in by_epoch.lines] == [[[1, 50], [2, 75]], [[1, 25], [2, 37.5]]]
+    assert by_minute.lines[1].get_xydata().tolist() == [[1.5, 25], [3, 37.5]] and not empty.lines
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_times_are_told_by_what_they_do(results, logs, tmp_path):
@@ -228,7 +249,6 @@ def test_curves_may_be_unequal_or_missing(results, logs, tmp_path):
     name = "glimpses=3_frozen_seed=0"
     whole = Results(tmp_path).curve("epochs", name)
     assert len(whole) == 100 and whole["minutes"].iloc[-1] == pytest.approx(100 * 4 * 2 / 60)  # of two cores
-    time.sleep(1)  # a file's name tells the second
     events = Events(Run(tmp_path / "epochs" / name), first_epoch=100)
     events.scalars("train", {"seconds": 4.0}, 100)
     events.close()
