@@ -23,6 +23,7 @@ from tests.small import FLAGS, run
 ROOT = Path(__file__).parents[1]
 RANDOM = [f"{random.Random(i).random():.3f}" for i in range(14)]  # shares of a run's time
 OF_A_RUN = [*MOMENTS][:-1]
+QUICK = ("in an epoch", "while the state is saved", "while the result is written")
 
 
 def killed(moment, module, *words):
@@ -48,10 +49,8 @@ def curve(folder):
 
 @pytest.mark.parametrize(
     "moment",
-    [*(m if m in ("while the state is saved", "while the result is written")
-       else pytest.param(m, marks=pytest.mark.slow) for m in OF_A_RUN),
-     *(pytest.param(share, marks=pytest.mark.slow) for share in RANDOM)],
-)  # fmt: skip
+    [moment if moment in QUICK else pytest.param(moment, marks=pytest.mark.slow) for moment in OF_A_RUN + RANDOM],
+)
 def test_a_run_killed_at_any_moment_ends_as_if_whole(tmp_path, whole, moment):
     folder, result, seconds = whole
     at = moment if moment in MOMENTS else str(float(moment) * seconds)
