@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nam.models import RecurrentAttention
-from tests.small import run
+from tests.small import JIT, run
 
 # Prepared copies of MNIST and Fashion-MNIST: where the variable says, or beside the checkout.
 PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
@@ -42,7 +42,7 @@ def afresh():
 @pytest.fixture
 def uncompiled(monkeypatch):
     """Models are evaluated without XLA, for tests that are not about it; JAX is very slow without."""
-    monkeypatch.setattr(RecurrentAttention, "faster_with_xla", keras.backend.backend() == "jax")
+    monkeypatch.setattr(RecurrentAttention, "faster_with_xla", JIT)
 
 
 @pytest.fixture

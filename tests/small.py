@@ -1,11 +1,14 @@
 """A run that takes seconds."""
 
+import keras
+
 from nam import train
 from nam.config import OWNERS, Config, Execution
 
 SMALL = dict(
     dataset="digits", task="translated", canvas=30, glimpses=2, scales=1, bandwidth=6, hidden=16, samples=2, epochs=3
 )
+JIT = keras.backend.backend() == "jax"  # which is very slow without
 FLAGS = [word for name, value in SMALL.items() for word in ("--" + name, str(value))]
 
 

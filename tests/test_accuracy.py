@@ -7,8 +7,7 @@ from nam.config import Config
 from nam.data import Spec
 from nam.data.pipeline import TEST, Batches
 from nam.data.sources import Examples
-
-JIT = keras.backend.backend() == "jax"  # which is very slow without
+from tests.small import JIT
 
 
 @pytest.fixture

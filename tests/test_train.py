@@ -22,10 +22,9 @@ from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
 from tests.data.test_sources import offline
-from tests.small import FLAGS, SMALL, run
+from tests.small import FLAGS, JIT, SMALL, run
 
 ROOT = Path(__file__).parents[1]
-JIT = "on" if keras.backend.backend() == "jax" else "off"  # which is very slow without
 # As `python -m nam.train`, but Ctrl-C is obeyed in the background of a script too.
 MAIN = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -224,7 +223,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch)
 
     monkeypatch.setattr(callbacks.Evaluator, "__call__", watching)
     monkeypatch.setattr(callbacks.Resume, "on_epoch_end", on_epoch_end)
-    result = run(tmp_path, averaging=0.9, execution={"jit": JIT})
+    result = run(tmp_path, averaging=0.9, execution={"jit": "on" if JIT else "off"})
     np.testing.assert_array_equal(evaluated[:3], averages)
     np.testing.assert_allclose(rates, [1e-3 * 0.97**epoch for epoch in range(3)], rtol=1e-6)
     assert not any(np.array_equal(*pair) for pair in zip(averages, last, strict=True))

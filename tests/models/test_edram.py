@@ -9,9 +9,9 @@ from nam.errors import UserError
 from nam.models import EDRAM, load
 from nam.models.edram import _means, _shrunk
 from tests.models.test_cost import operations
+from tests.small import JIT
 
 SMALL = dict(classes=3, glimpses=2, bandwidth=14, hidden=32)
-JIT = keras.backend.backend() == "jax"  # which is very slow without
 
 
 @pytest.fixture

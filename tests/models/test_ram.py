@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from nam.models import RecurrentAttention
+from tests.small import JIT
 
 # So small that training reads a summed-area table, and evaluation windows.
 SMALL = dict(classes=3, glimpses=3, bandwidth=5, scales=2, hidden=16, seed=1)
-JIT = keras.backend.backend() == "jax"  # which is very slow without
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="uses TensorFlow's tape or train_step"
 )

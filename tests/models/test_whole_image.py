@@ -11,6 +11,7 @@ from nam.errors import UserError
 from nam.models import MODELS, Classifier, SelfAttention, build, load
 from nam.models.classifier import WholeImage
 from tests.models.test_cost import operations
+from tests.small import JIT
 
 WHOLE = [name for name, model in MODELS.items() if issubclass(model, WholeImage)]
 SIDE = 16
@@ -33,9 +34,6 @@ def make(name, shape=(SIDE, SIDE, 1), classes=3, **fields) -> Classifier:
     keras.utils.set_random_seed(0)
     config = Config(model=name, **fields).resolved("folder:none")
     return build(config, Spec(*shape, tuple(map(str, range(classes)))))
-
-
-JIT = keras.backend.backend() == "jax"  # which is very slow without
 
 
 def compiled(name, optimizer="adam", jit=JIT):
