@@ -33,8 +33,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def afresh():
-    """Every test begins with the same seed, and as a process does that has trained nothing."""
+    """Every test begins with the same seed, and leaves Keras as a process has it that has trained nothing."""
     keras.utils.set_random_seed(0)
+    yield
     keras.config.set_dtype_policy("float32")
     keras.distribution.set_distribution(None)
 

@@ -45,7 +45,7 @@ def test_a_number_is_drawn_in_its_boxes():
 def test_labels_end_and_boxes_move_with_the_crop():
     splits = load(batch_size=64)
     assert splits.spec[:3] == (54, 54, 1) and splits.spec.targets == TARGETS and splits.spec.classes[END] == "end"
-    for split in (splits.train, splits.validation):
+    for split, jitters in ((splits.train, True), (splits.validation, False)):
         batch = split.batch(0)
         assert batch.images.shape == (64, 54, 54, 1) and batch.labels.shape == (64, TARGETS)
         lengths = (batch.labels == END).argmax(1)
@@ -54,6 +54,10 @@ def test_labels_end_and_boxes_move_with_the_crop():
         assert ((batch.labels >= 0) & (batch.labels < 10) == there).all()
         assert ((batch.labels == NONE) == (np.arange(TARGETS) > lengths[:, None])).all()
         assert ((batch.boxes[..., 2] > 0) == there).all()
+        low = np.where(there, batch.boxes[..., 0], 99).min(1)
+        high = np.where(there, batch.boxes[..., 0] + batch.boxes[..., 2], 0).max(1)
+        # Numbers are narrower than their boxes only by their outer digits.
+        assert jitters or (np.abs((low + high) / 2 - 27) < 6).all()
         for image, boxes in zip(batch.images, batch.boxes, strict=True):
             for x, y, w, h in boxes[boxes[:, 2] > 0].astype(int):
                 assert image[max(y, 0) : y + h, max(x, 0) : x + w].any()

@@ -102,11 +102,8 @@ def test_learns_in_float16(name, data):
     if name == "self-attention" and JIT:
         pytest.skip("JAX has no float16 attention on a processor")
     keras.config.set_dtype_policy("mixed_float16")
-    try:
-        model = compiled(name)
-        history = model.fit(*data, batch_size=20, epochs=15, verbose=0).history
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = compiled(name)
+    history = model.fit(*data, batch_size=20, epochs=15, verbose=0).history
     dtypes = {layer.compute_dtype for layer in model.network.layers}
     assert dtypes == {"float16", "float32"} and model.network.layers[-1].compute_dtype == "float32"
     assert history["loss"][-1] < 0.9 * history["loss"][0]
