@@ -1,6 +1,7 @@
 """What is timed of nam, on the backend that Keras was started with. Each function returns seconds per step."""
 
 import functools
+import os
 import resource
 import time
 
@@ -17,6 +18,7 @@ from nam.machine import card, keep_memory
 
 keep_memory()  # as every command of nam does
 
+JIT = os.environ.get("BENCHMARK_JIT", "auto")  # as `Execution` has it
 WARM_UP = 3  # steps of a `fit` that are not timed
 
 
@@ -65,7 +67,7 @@ def _batch(config: Config):
 def _model(config: Config):
     keras.utils.set_random_seed(0)
     model = models.build(config, _splits(config).spec)
-    train.compile_model(model, config, Execution())
+    train.compile_model(model, config, Execution(jit=JIT))
     return model
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import tyro
 
 from benchmarks.sides import ONE_COPY, Side, in_turns, ratio
-from nam.config import Config, named_configs
 
 SERIES = {  # one field changed at a time
     "canvas": (60, 100, 200, 400, 800, 1600),
@@ -18,30 +17,22 @@ SERIES = {  # one field changed at a time
     "bandwidth": (4, 8, 12, 16, 24),
     "std": (0.05, 0.1, 0.22, 0.4, 0.6, 1.2),
     "batch_size": (16, 32, 64, 128, 256),
-    "optimizer": ("adagrad", "adam", "adadelta", "rmsprop"),
-}
-STARTS = {
-    "baseline": ONE_COPY,
-    "published": Config(**{**named_configs()["published"], "policy": "learned", "samples": 1, "dataset": None}),
 }
 
 
 def main(
     rounds: int = 5,
     backend: Literal["tensorflow", "jax"] = "tensorflow",
-    config: Literal["baseline", "published"] = "baseline",
-    only: tuple[Literal["canvas", "glimpses", "scales", "bandwidth", "std", "batch_size", "optimizer"], ...] = tuple(
-        SERIES
-    ),
+    only: tuple[Literal["canvas", "glimpses", "scales", "bandwidth", "std", "batch_size"], ...] = tuple(SERIES),
     json_file: Path | None = None,
 ) -> None:
-    """Times whole training steps in turns and prints a table for each field.
+    """Times whole training steps of the study's baseline, as nam builds it, with one copy, in turns.
+
+    Prints a table for each field that is changed.
 
     Args:
         rounds: How often each value is timed; the tables hold medians.
         backend: Keras backend.
-        config: What a field is changed of, with one copy: the study's baseline as nam builds it, or as published
-            (linear scales, noise outside the image).
         only: Fields to vary.
         json_file: Where to write all timings.
     """
@@ -49,21 +40,15 @@ def main(
     for field in only:
         side = Side(backend)
         report.setdefault("machine", side("machine", None))
-        configs = {value: _config(config, field, value) for value in SERIES[field]}
+        configs = {value: ONE_COPY.model_copy(update={field: value}).resolved("digits") for value in SERIES[field]}
         timings = [((value, case), side, case, one) for value, one in configs.items() for case in ("fit", "step")]
         in_turns(timings, 1)
         seconds = in_turns(timings, rounds)
         side.close()
         report[field] = {f"{value}: {case}": times for (value, case), times in seconds.items()}
-        print(_table(field, seconds, getattr(STARTS[config], field)), flush=True)
+        print(_table(field, seconds, getattr(ONE_COPY, field)), flush=True)
     if json_file:
         json_file.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def _config(start: str, field: str, value) -> Config:
-    """The config with `value`; its scales stay linear or doubling, as they are."""
-    factors = {"scale_factors": tuple(range(1, value + 1))} if (start, field) == ("published", "scales") else {}
-    return STARTS[start].model_copy(update={field: value, **factors}).resolved("digits")
 
 
 def _table(field: str, seconds, reference) -> str:

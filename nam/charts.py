@@ -1,7 +1,6 @@
 """Charts of the studies: numbers in, Figure out."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,17 @@ COLORS = dict(zip(POLICIES, ("tab:blue", "tab:orange"), strict=True))
 PUBLISHED = "0.45"  # grey
 
 
+def _are_numbers(values: Iterable[str]) -> bool:
+    """Whether they have an order, and a line through them a meaning."""
+    return all(value.replace(".", "").isdigit() for value in values)
+
+
+def _rotate(axis) -> None:
+    axis.tick_params(axis="x", rotation=40, labelsize=8)
+    for label in axis.get_xticklabels():
+        label.set_horizontalalignment("right")
+
+
 def sweep(table: pd.DataFrame, label: str) -> Figure:
     """Accuracy by value: the vote, one sampled gaze, and the deterministic one, for each policy beside the published.
 
@@ -23,7 +33,7 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
         label: What varies.
     """
     values = list(dict.fromkeys(table["value"]))
-    ordered = all(value.replace(".", "").isdigit() for value in values)  # words have no order, and no line
+    ordered = _are_numbers(values)
     places = {value: float(value) if ordered else i for i, value in enumerate(values)}
     figure = Figure(figsize=(11, 4.3), layout="constrained")
     axes = dict(zip(KINDS, figure.subplots(1, 3, sharey=True), strict=True))
@@ -31,32 +41,29 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
     def show(kind: str, policy: str, column: str, error: str | None = None, **style) -> None:
         rows = table[(table["policy"] == policy) & table[column].notna()]
         bars = None if error is None else 100 * rows[error]
-        style["linestyle"] = style.get("linestyle", "-") if ordered else "none"
         axes[kind].errorbar(rows["value"].map(places), 100 * rows[column], bars, capsize=3, **style)
 
     for kind, title in KINDS.items():
         for policy, color in COLORS.items():
-            show(kind, policy, kind, "interval" if kind == "vote" else None, marker="o", color=color, label=policy)
+            style = {"marker": "o", "linestyle": "-" if ordered else "none", "color": color, "label": policy}
+            show(kind, policy, kind, "interval" if kind == "vote" else None, **style)
         axes[kind].set(xlabel=label, title=title)
         if not ordered or len(values) == 1:
-            axes[kind].set_xticks(
-                [*places.values()],
-                values,
-                rotation=0 if ordered else 40,
-                ha="center" if ordered else "right",
-                fontsize=8,
-            )
+            axes[kind].set_xticks([*places.values()], values)
+            if not ordered:
+                _rotate(axes[kind])
         elif not any(place % 1 for place in places.values()):
             axes[kind].locator_params(axis="x", integer=True)
         axes[kind].grid(alpha=0.3)
-    theirs = "published (frozen, 10 copies):"
-    for kind, column, mark, line, name in (
-        ("vote", "published_then", "x", ":", f"{theirs} epoch {table['epochs'].iloc[0]:.0f}, validation"),
-        ("vote", "published", "+", "--", f"{theirs} last epoch, test or as in its tables"),
-        ("sampled", "published_sampled", "1", "-.", f"{theirs} last epoch, training images"),
+    theirs = "published (frozen, 10 copies):"  # without lines: of other images, and most of them of other epochs
+    for kind, column, mark, name in (
+        ("vote", "published_then", "x", f"{theirs} epoch {table['epochs'].iloc[0]:.0f}, validation"),
+        ("vote", "published", "D", f"{theirs} last epoch, test or as in its tables"),
+        ("sampled", "published_sampled", "s", f"{theirs} last epoch, training images"),
     ):
         if table[column].notna().any():
-            show(kind, "frozen", column, marker=mark, linestyle=line, color=PUBLISHED, label=name)
+            style = {"marker": mark, "linestyle": "none", "markerfacecolor": "none", "color": PUBLISHED}
+            show(kind, "frozen", column, **style, label=name)
     axes["vote"].set_ylabel("accuracy (ours: validation), %")
     entries = {}
     for axis in axes.values():
@@ -67,7 +74,9 @@ def sweep(table: pd.DataFrame, label: str) -> Figure:
 
 
 def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: str = "") -> Figure:
-    """Votes on validation against epochs and against minutes: a column for each group of runs, a line for each run.
+    """Votes on validation against epochs and against minutes: a column for each group of runs.
+
+    A line for each value, the mean of its runs, and where there are several a band from the lowest to the highest.
 
     Args:
         groups: By title, by the colour's label: `Results.curve`s, or frames with the same index, the `VOTE` of
@@ -75,18 +84,20 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
         label: What the colours' labels are.
     """
     names = list(dict.fromkeys(name for group in groups.values() for name, curves in group.items() if len(curves)))
-    colors = dict(zip(names, colormaps["viridis"](np.linspace(0, 0.92, len(names))), strict=True))
+    steps = colormaps["viridis"](np.linspace(0, 0.92, len(names)))
+    colors = dict(zip(names, steps if _are_numbers(names) else colormaps["tab10"].colors, strict=False))
     figure = Figure(figsize=(4 * len(groups) + 1.6, 6.4), layout="constrained")
     axes = figure.subplots(2, len(groups), sharey=True, squeeze=False)
     shown = {}
     for (title, group), (by_epoch, by_time) in zip(groups.items(), axes.T, strict=True):
-        for name, curve in ((name, curve) for name, curves in group.items() for curve in curves):
-            accuracy, color = 100 * curve[VOTE], colors[name]
-            (shown[name],) = by_epoch.plot(curve.index, accuracy, color=color)
-            if "minutes" in curve:
-                by_time.plot(curve["minutes"], accuracy, color=color)
+        for name, runs in ((name, pd.concat(runs).groupby(level=0)) for name, runs in group.items() if runs):
+            mean, lowest, highest = runs.mean(), 100 * runs[VOTE].min(), 100 * runs[VOTE].max()
+            for axis, x in ((by_epoch, mean.index), (by_time, mean.get("minutes"))):
+                if x is not None:
+                    (shown[name],) = axis.plot(x, 100 * mean[VOTE], color=colors[name])
+                    axis.fill_between(x, lowest, highest, color=colors[name], alpha=0.25, linewidth=0)
         by_epoch.set(title=title, xlabel="epoch")
-        by_time.set_xlabel(f"minutes of one {'GPU' if title.startswith('published') else 'core'}")
+        by_time.set_xlabel(f"minutes on {'a GPU' if title.startswith('published') else 'two cores'}")
         for axis in (by_epoch, by_time):
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
@@ -95,25 +106,28 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
     return figure
 
 
-def times(ours: Mapping[Any, float], published: Mapping[Any, float], label: str) -> Figure:
-    """Time of an epoch by value, ours and published, each in units of that at the first value which both have."""
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+def times(ours: Mapping[str, float], published: Mapping[str, float], label: str) -> Figure:
+    """Time of an epoch by value, ours and published, each relative to that at the first value which both have."""
+    figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axis = figure.subplots()
     common = next((value for value in ours if value in published), next(iter(ours)))
-    ordered = not any(isinstance(value, str) for value in ours)  # words have no line
-    for name, series, mark, line in (("nam, measured in turns", ours, "o", "-"), ("published", published, "x", "--")):
-        if series:
-            unit = series.get(common, next(iter(series.values())))
+    ordered = _are_numbers([*ours, *published])
+    for name, series, mark, line in (("nam, timed in turns", ours, "o", "-"), ("published", published, "x", "--")):
+        if common in series:
             style = {"marker": mark, "linestyle": line if ordered else "none"}
             style["color"] = PUBLISHED if name == "published" else "tab:green"
-            axis.plot(list(series), [seconds / unit for seconds in series.values()], label=name, **style)
-    axis.set(xlabel=label, ylabel=f"time of an epoch, in units of that at {common if not ordered else f'{common:g}'}")
+            x = sorted(series, key=float) if ordered else list(series)
+            places = [float(value) for value in x] if ordered else x
+            axis.plot(places, [series[value] / series[common] for value in x], label=name, **style)
+    axis.set(xlabel=label, ylabel=f"relative to {common}", title="time of an epoch")
     axis.margins(0.1)
     axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
-    if all(isinstance(value, float | int) and value >= 1 for value in ours):
+    if not ordered:
+        _rotate(axis)
+    elif "." not in "".join(ours):
         axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
@@ -121,26 +135,24 @@ def summary(points: pd.DataFrame) -> Figure:
     """Every config's accuracy against its time.
 
     Args:
-        points: `study`, `who` (a mark each), `minutes`, `accuracy`.
+        points: `name`, `who` (`"published"` or a policy), `minutes`, `accuracy`.
     """
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
     axis = figure.subplots()
-    studies, who = (list(dict.fromkeys(points[name])) for name in ("study", "who"))
-    colors = dict(zip(studies, colormaps["tab10"].colors, strict=False))
-    marks = dict(zip(who, "o^xs", strict=False))
-    for (study, by), rows in points.groupby(["study", "who"], sort=False):
-        axis.scatter(rows["minutes"], 100 * rows["accuracy"], color=colors[study], marker=marks[by], s=28, alpha=0.8)
-    for name in studies:
-        axis.scatter([], [], color=colors[name], marker="s", label=name)
-    for name in who:
-        axis.scatter([], [], color="black", marker=marks[name], label=name)
-    axis.set(xlabel="minutes of training: ours of one core, published of a GPU", xscale="log")
+    for (who, color), mark in zip({**COLORS, "published": PUBLISHED}.items(), "oo^", strict=True):
+        rows = points[points["who"] == who].sort_values("accuracy")
+        axis.scatter(rows["minutes"], 100 * rows["accuracy"], color=color, marker=mark, s=28, alpha=0.8, label=who)
+        for row in pd.concat([rows.head(1), rows.tail(2)]).drop_duplicates().itertuples():
+            axis.annotate(
+                row.name, (row.minutes, 100 * row.accuracy), (5, 3), textcoords="offset points", fontsize=8, color=color
+            )
+    axis.set(xlabel="minutes of training: ours on two CPU cores, published on a GPU", xscale="log")
     axis.set_ylabel("vote of 10 gazes after the last epoch, %")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3, which="both")
-    figure.legend(loc="outside right upper", fontsize=8)
+    axis.legend(fontsize=8)
     return figure
 
 

@@ -53,6 +53,15 @@ def find(config: Config) -> Published | None:
     return None
 
 
+def times(field: str) -> dict[Any, float]:
+    """Logged seconds per epoch by the value of one of `LOGGED`, all else being as in the config `published`."""
+    base = Config(**named_configs()["published"])
+    same = {name: getattr(base, name) for name in LOGGED - {field, "scale_factors"}}
+    runs = [run for run in everything()["runs"] if run["seconds_per_epoch"] and same.items() <= run.items()]
+    # The longest of several runs, which is the best timed, comes last.
+    return {run[field]: run["seconds_per_epoch"] for run in sorted(runs, key=lambda run: run["epochs"])}
+
+
 def compared(study: str, label: str) -> list[dict[str, Any]]:
     """What was published of a row of a comparison: `by` whom, the test `accuracy`, and its best `epoch` if told."""
     return everything()["comparisons"].get(study, {}).get(label, [])

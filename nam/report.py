@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,15 +10,16 @@ from pydantic import Field
 from scipy import stats
 
 from nam import charts, claims, command, published
-from nam.config import Execution, Study, Values, choose_studies, named_configs, studies
+from nam.config import Config, Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
 from nam.results import COST, POLICIES, VOTE, Results
+from nam.runs import Run
 
 DESCRIPTION = (
     "Writes REPORT.md and its figures from the runs under LOGS: what became of the paper's ten claims, and for each "
     "study (all, if none is named) a table and figures beside the published ones."
 )
-TIMINGS = Path("benchmarks/results/scaling-published.json")
+TIMINGS = Path("benchmarks/results/sweeps.json")
 PRICES = Path("benchmarks/results/models.json")
 LABELS = {
     **dict.fromkeys(("baseline", "glimpses", "epochs"), "looks"),
@@ -30,37 +30,44 @@ LABELS = {
 }
 INTRODUCTION = """\
 The study (Belaid 2019) varied seven hyper-parameters of the recurrent attention model. The policy, which says where to
-look next, was never trained: like the code that it goes back to (zhongwen/RAM, where users told of it as issue 3), its
-code stops the gradient at the policy's mean. So every run here exists twice, `frozen` as published and `learned` as
-intended, and what the paper found is told apart from what it could not find.
+look next, was never trained: like the code that it descends from (zhongwen/RAM, reported there as issue 3), its code
+stops the gradient at the policy's mean. So every run here exists twice, `frozen` as published and `learned` as
+intended, which separates the effects of the hyper-parameters from those of the untrained policy.
 
 Task `belaid` (the published code's data, MNIST on 100×100 among fragments), the published network, sensor, rewards and
 learning rates (`--config published`), but for what a study varies and for the budget: {samples} Monte-Carlo copies
 (published: {published_samples}), {epochs} epochs (published: up to 100), as many seeds as the tables say. Accuracies
-are those on 6,000 validation images after the last epoch (`result.json` tells those of the best one); the test split is
-left alone. All looks are counted, one more than the published names say.
+are those on 6,000 validation images after the last epoch (`result.json` has those of the best one); the test split is
+left alone. All looks are counted: the published code makes one more than its names say, so its 4 are 5 here.
 
-A verdict compares the vote with that of the **reference**, the value which every other sweep has, under the same
-policy. **Better** and **worse** are said only of votes that are further apart than the noise: 2√2 deviations of a seed,
-which the runs of study `baseline` tell ({thresholds}).{chance} A claim that one value is above another is **confirmed**
-if it is by more than the noise, **refuted** if the other one is, and else **not shown**. A claim that values are alike
-is confirmed as long as no difference is seen, which is weak evidence. {gap}
+A verdict compares the vote with that of the **reference**, the run of the same policy with the values that all other
+sweeps have: {reference}. **Better** and **worse** are said only of votes that are further apart
+than the **threshold**, 2√2 standard deviations between the seeds of study `baseline`: {thresholds}.{chance} A claim
+that one value is above another is **confirmed** if it is by more than the threshold, **refuted** if the reverse holds
+by more than that, and otherwise **not shown**. A claim that values are alike is confirmed as long as no difference is
+seen, which is weak evidence. {gap}
 
-± is half a 95 % interval, from the deviation that the seeds of `baseline` have; each seed validates on other images. It
-is wider than what a verdict asks for, and verdicts near the threshold may turn with other seeds. What was published is
-of a frozen policy, its "accuracy" on test or as the paper's tables say.
+± is half a 95 % interval, from the deviation between the seeds of `baseline`; each seed validates on other images. It
+is wider than what a verdict asks for. What was published is of a frozen policy: its accuracy on test images, or as the
+paper's tables say.
 
-Times of the studies' runs are those of one core of a shared machine, the published ones those of a GPU: core-s/epoch is
-the median epoch's seconds times the cores that the run had, core-minutes that times the epochs. Some runs had two cores
-and XLA, some one core without, and other work ran beside them: they tell what the studies cost, and no row can be
-compared with another by them. What is said about time rests on `python -m benchmarks.scaling --config published`, which
-times all values in turns, with a trained policy and one copy.
+Seconds per epoch and minutes are those of training alone on two cores, timed by `python -m benchmarks.sweeps` for all
+runs of a sweep in turns, with a learned policy; the published ones are those of a GPU. {spent}
 """
 CHANCE = (
-    " Two equal single runs are told apart by chance in {:.0f} % of cases, as few seeds tell a deviation only roughly."
+    " So few seeds tell a deviation only roughly: two equal single runs are held to differ in {:.0f} % of cases, and "
+    "differences near the threshold are tentative. Runs of 100 epochs are held to the same one."
 )
-INTERVAL = "; ± is half a 95 % interval, over the seeds or, of one seed, from the choice of the images"
-VERDICTS = "; a verdict compares with the first row, and asks for twice the deviation that all rows' seeds tell"
+SPENT = (
+    "The {runs} different runs that are finished took {hours:.0f} core-hours on a shared machine ({cpu}; {libraries}), "
+    "some with two cores and XLA, some with one core without, so that their own times cannot be compared; "
+    "`hardware.json` names the commit of each."
+)
+INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
+VERDICTS = (
+    "; a verdict compares with the first row, seed by seed, and asks for twice the deviation of such a difference; "
+    "both deviations are those of all rows together"
+)
 
 
 class Options(Values):
@@ -68,7 +75,7 @@ class Options(Values):
     logs: str = Execution.model_fields["logs"]
     timings: str | None = Field(
         None,
-        description=f"what benchmarks.scaling --config published wrote as its --json-file. None: {TIMINGS}, if there",
+        description=f"what benchmarks.sweeps wrote as its --json-file. None: {TIMINGS}, if there",
     )
     prices: str | None = Field(
         None, description=f"what benchmarks.models wrote as its --json-file. None: {PRICES}, if there"
@@ -165,11 +172,8 @@ def charts_of(results: Results, study: str) -> dict[str, Figure]:
     label, table = LABELS.get(study, study), results.table(study)
     figures = {"accuracy": charts.sweep(table, label)} if table["value"].nunique() > 1 else {}
     figures["curves"] = charts.curves(curves(results, study), label)
-    field = study.replace("-", "_")
-    ours = results.relative_time(field)
-    if ours:
-        if field == "batch_size":  # of an epoch, not of a step
-            ours = {size: step / size for size, step in ours.items()}
+    ours = results.training_time(study)
+    if ours and study.replace("-", "_") in studies()[study].vary:
         figures["time"] = charts.times(ours, published_times(results, study), label)
     return figures
 
@@ -201,14 +205,14 @@ def published_curve(config) -> pd.DataFrame:
     return frame
 
 
-def published_times(results: Results, study: str) -> dict[Any, float]:
-    """Published seconds per epoch by value, where one field varies."""
-    field, runs = study.replace("-", "_"), results.runs(study)
-    return {} if field not in runs else {
-        row[field]: row["published_seconds"]
-        for _, row in runs.iterrows()
-        if row["policy"] == "frozen" and not math.isnan(row["published_seconds"])
-    }  # fmt: skip
+def published_times(results: Results, study: str) -> dict[str, float]:
+    """Published seconds per epoch by value; where one field varies, also of values that no run of ours has."""
+    runs = results.runs(study).dropna(subset="published_seconds")
+    known = dict(zip(runs["value"], runs["published_seconds"], strict=True))
+    (field, *more) = studies()[study].vary
+    if more or field not in published.LOGGED:
+        return known
+    return {**known, **{str(value): seconds for value, seconds in published.times(field).items()}}
 
 
 def everything(results: Results, names: Iterable[str]) -> pd.DataFrame:
@@ -217,19 +221,17 @@ def everything(results: Results, names: Iterable[str]) -> pd.DataFrame:
     for study in names:
         for run in results.runs(study).itertuples():
             theirs = run.published_epochs * run.published_seconds / 60
-            for point in (
-                (f"nam, {run.policy}", run.minutes, run.vote),
-                ("published (frozen)", theirs, run.published),
-            ):
+            for point in ((run.policy, run.minutes, run.vote), ("published", theirs, run.published)):
                 if not math.isnan(point[1] + point[2]) and point not in seen:
                     seen.add(point)
-                    rows.append((study, *point))
-    return pd.DataFrame(rows, columns=["study", "who", "minutes", "accuracy"])
+                    rows.append((f"{LABELS.get(study, study).partition(',')[0]} {run.value}", *point))
+    return pd.DataFrame(rows, columns=["name", "who", "minutes", "accuracy"])
 
 
 def _introduction(results: Results, sweeps: Iterable[str]) -> str:
     plan = studies()["baseline"].fixed
-    told = ", ".join(
+    base = Config(**named_configs()["published"])
+    told = " and ".join(
         f"{100 * results.threshold(policy):.1f} points ({policy})"
         for policy in POLICIES
         if not math.isnan(results.threshold(policy))
@@ -240,9 +242,29 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
         samples=plan["samples"],
         published_samples=named_configs()["published"]["samples"],
         epochs=" or ".join(map(str, epochs)),
+        reference=f"{base.glimpses} looks, {base.scales} linear scales of {base.bandwidth} pixels, std {base.std:g}, "
+        f"batches of {base.batch_size}, {base.optimizer.capitalize()} at {base.learning_rate:g}",
         thresholds=told or "not known yet",
         chance=CHANCE.format(200 * stats.t.sf(2, seeds - 1)) if told else "",
         gap=_gap(results, sweeps),
+        spent=_spent(results, sweeps),
+    )
+
+
+def _spent(results: Results, sweeps: Iterable[str]) -> str:
+    """What the sweeps' finished runs took, and on what, in a sentence; nothing if none is."""
+    runs = pd.concat([_own(results, name).dropna(subset="vote") for name in sweeps])
+    runs = runs.drop_duplicates(list(Config.model_fields))  # the same run of two studies was trained once
+    if runs.empty:
+        return ""
+    cards = [Run(folder).read("hardware.json") or {} for folder in runs["folder"]]
+    names = {"keras": "Keras", "tensorflow": "TensorFlow", "tensorflow-cpu": "TensorFlow"}
+    libraries = {f"{name} {card[package]}" for card in cards for package, name in names.items() if package in card}
+    return SPENT.format(
+        runs=len(runs),
+        hours=(runs["core_seconds"] * runs["epochs"]).sum() / 3600,
+        cpu=", ".join(sorted({str(card.get("cpu")) for card in cards})),
+        libraries=", ".join(sorted(libraries)),
     )
 
 
@@ -254,8 +276,9 @@ def _gap(results: Results, sweeps: Iterable[str]) -> str:
     if not points:
         return ""
     return (
-        f"Votes of frozen runs are {min(points):+.1f} to {max(points):+.1f} points from the published ones of the same "
-        f"epoch ({len(points)} runs), for reasons that are not known; verdicts compare ours with ours."
+        f"The votes of the {len(points)} frozen runs that have a published curve are {min(points):+.1f} to "
+        f"{max(points):+.1f} points away from it at the same epoch, for reasons that are not known; so verdicts "
+        "compare ours with ours."
     )
 
 
@@ -264,6 +287,7 @@ def of_study(results: Results, name: str) -> str:
     plan = studies()[name]
     table = results.table(name)
     runs = _own(results, name)
+    frozen = table.where(table["policy"] == "frozen")  # as all that was published is
     done = int(runs["vote"].notna().sum())
     missing = "" if done == len(runs) else f" {done} of {len(runs)} runs are finished."
     shown = pd.DataFrame({
@@ -273,14 +297,14 @@ def of_study(results: Results, name: str) -> str:
         "sampled": table["sampled"].map(_percent),
         "deterministic": table["deterministic"].map(_percent),
         "vote of 10": [_percent(*pair) for pair in zip(table["vote"], table["interval"], strict=True)],
-        "core-s/epoch": table["seconds_per_epoch"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
-        "core-minutes": table["minutes"].map(lambda m: "" if math.isnan(m) else f"{m:.0f}"),
-        "published vote, same epoch": table["published_then"].map(_percent),
+        "s/epoch": table["seconds_per_epoch"].map(_count),
+        "minutes": table["minutes"].map(_number),
+        "published vote, same epoch": frozen["published_then"].map(_percent),
         "published accuracy (epochs)": [
-            "" if math.isnan(vote) else f"{_percent(vote)} ({epochs:.0f})"
-            for vote, epochs in zip(table["published"], table["published_epochs"], strict=True)
+            "" if math.isnan(vote) else f"{_as_printed(vote)} ({epochs:.0f})"
+            for vote, epochs in zip(frozen["published"], frozen["published_epochs"], strict=True)
         ],
-        "published s/epoch": table["published_seconds"].map(lambda s: "" if math.isnan(s) else f"{s:.0f}"),
+        "published s/epoch": frozen["published_seconds"].map(_count),
         "verdict": table["verdict"],
     })  # fmt: skip
     budget = f"{table['epochs'].iloc[0]:.0f} epochs, {table['samples'].iloc[0]:.0f} copies."
@@ -297,11 +321,14 @@ def of_comparison(results: Results, name: str) -> str:
         "model": table["label"],
         "seeds": table["seeds"],
         "published": ["; ".join(f"{_percent(each['accuracy'])} ({each['by']})" for each in row) for row in theirs],
-        "ours": [_percent(*pair) for pair in zip(table["deterministic"], table["interval"], strict=True)],
+        "ours": [
+            _percent(row.deterministic, row.interval) if row.policy == "learned" else _percent(row.sampled)
+            for row in table.itertuples()
+        ],
         "one sampled gaze": table["sampled"].map(_percent),
         "vote of 10": table["vote"].map(_percent),
         **{kind.replace("_", " "): table[kind].map(_count) for kind in COST},
-        "core-s/epoch": table["seconds_per_epoch"].map(_count),
+        "core-s/epoch": table["core_seconds"].map(_count),
         "best epoch": [
             f"{_count(row.best)} of {_count(row.trained)}" if row.seeds else "" for row in table.itertuples()
         ],
@@ -315,8 +342,8 @@ def of_comparison(results: Results, name: str) -> str:
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     split = "test" if plan.test else "validation"
-    told = f"{fixed}; {split} accuracy of the best epoch on validation, of looks that of the deterministic gaze"
-    told += INTERVAL + (VERDICTS if table["seeds"].max() > 1 else "")
+    told = f"{fixed}; {split} accuracy of the best epoch on validation, of a learned gaze that of the deterministic "
+    told += "one, of others that of one sampled gaze" + INTERVAL + (VERDICTS if table["seeds"].max() > 1 else "")
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.left_out.items())
     return f"{plan.question}{missing} ({told}.){without and f' Left out: {without}.'}\n\n{_markdown(shown)}"
 
@@ -335,6 +362,11 @@ def _percent(share: float, interval: float = math.nan) -> str:
     if math.isnan(interval):
         return f"{100 * share:.1f} %"
     return f"{100 * share:.1f} ± {100 * interval:.1f} %".replace(" ", "\N{NO-BREAK SPACE}")  # one line of a cell
+
+
+def _as_printed(share: float) -> str:
+    """With as many digits as it was published with: the paper's tables have two."""
+    return f"{100 * share:.0f} %" if round(share, 2) == share else _percent(share)
 
 
 def _markdown(table: pd.DataFrame) -> str:

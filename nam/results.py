@@ -27,7 +27,7 @@ class Results:
 
     Args:
         logs: The folder: `LOGS/STUDY/RUN/`.
-        timings: What `benchmarks.scaling --json-file` wrote; `None`: nothing is said about time.
+        timings: What `benchmarks.sweeps --json-file` wrote; `None`: nothing is said about the time of a sweep's runs.
         prices: What `benchmarks.models --json-file` wrote; `None`: no model's time per image is known.
 
     Raises:
@@ -48,9 +48,9 @@ class Results:
 
         Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` where all else
         is as in one of the sweep's: these are not its `own`. Accuracies are those after the last epoch, of a comparison
-        those of the best one. `seconds_per_epoch` is the median of the epochs, and `minutes` is that times their
-        number: a run may have been held up by what else the machine did. Both are of one core: seconds times the cores
-        that the run had, as runs that are trained at a time share a machine's; of a run on a GPU, of that.
+        those of the best one. `core_seconds` are what the median epoch took, as a run may have been held up by what
+        else the machine did, times the cores that the run had; of a run on a GPU, of that. `seconds_per_epoch` and
+        `minutes` are those of training alone, as timed for all runs of a sweep in turns, see `training_time`.
         """
         if study not in self._runs:
             plan, found = studies()[study], self._found(study)
@@ -64,7 +64,15 @@ class Results:
                     if again not in known and again.model_copy(update={"seed": config.seed}) == config
                     if (folder / "result.json").exists()
                 }
-            rows = {name: _row(*run, bool(plan.rows)) for name, run in (found | more).items()}
+            timed = {
+                _any_policy_and_seed(found[name][1]): min(seconds)  # what else the machine did only adds to a time
+                for name, seconds in self.timings.get(study, {}).items()
+                if name in found
+            }
+            rows = {
+                name: _row(*run, bool(plan.rows), timed.get(_any_policy_and_seed(run[1]), math.nan))
+                for name, run in (found | more).items()
+            }
             runs = pd.DataFrame.from_dict(rows, orient="index")
             self._runs[study] = runs.assign(own=~runs.index.isin(more))
         return self._runs[study]
@@ -72,7 +80,7 @@ class Results:
     def _found(self, study: str) -> dict[str, tuple[str, Config, Path]]:
         """Label, config and folder of each run of a study, and of those of other seeds that are finished."""
         plan, folder = studies()[study], self.logs / study
-        finished = {result.parent.name for result in folder.glob("*_seed=*/result.json")}
+        finished = {result.parent.name for result in folder.glob("*seed=*/result.json")}
         more = {int(seed) for name in finished if (seed := name.rpartition("=")[2]).isdecimal()} - {*plan.seeds}
         wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
         labels = wider.labels()
@@ -108,39 +116,42 @@ class Results:
         """A row for each row of a comparison: means over the seeds of accuracies, times and cost.
 
         Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
-        `deterministic`: Student's 95 % over the seeds, or that from the choice of images; `best` is the best epoch of
-        those `trained`; `milliseconds_1` and `_128` are those of an image in batches of so many. With several seeds,
-        `verdict_deterministic` and `verdict_sampled` compare with the first row: a difference is one of more than twice
-        its own deviation, which comes from the seeds of all rows together (with many rows, about one in twenty equal
-        ones is told apart).
+        `deterministic`: half of Student's 95 % from the deviation between seeds, of all rows together, or, if none has
+        several, of that from the choice of images. `best` is the best epoch of those `trained`; `milliseconds_1` and
+        `_128` are those of an image in batches of so many. With several seeds, `verdict_deterministic` and
+        `verdict_sampled` compare with the first row, seed by seed, as equal seeds share their images: a difference is
+        one of more than twice its deviation, of all rows together (with many rows, about one in twenty equal ones is
+        told apart). Gazes that do not learn say nothing about deviations.
         """
-        split, rows = "test_" if studies()[study].test else "", []
-        groups = self.runs(study).groupby("value", sort=False)
-        for label, group in groups:
-            accuracies = group[f"{split}deterministic"].dropna()
+        split, rows, runs = "test_" if studies()[study].test else "", [], self.runs(study)
+        accuracies = {kind: runs.pivot(index="value", columns="seed", values=f"{split}{kind}") for kind in KINDS}
+        learned = runs.loc[runs["policy"] == "learned", "value"].unique()
+        between, freedom = _pooled(accuracies["deterministic"].loc[learned])
+        for label, group in runs.groupby("value", sort=False):
+            seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}deterministic"].mean()
+            chance = 1.96**2 * accuracy * (1 - accuracy) / group[f"{split or 'validation_'}images"].max()
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
-                "seeds": len(accuracies),
+                "policy": group["policy"].iloc[0], "seeds": seeds,
                 **{kind: group[f"{split}{kind}"].mean() for kind in KINDS},
-                "interval": _interval(accuracies.to_numpy(), group[f"{split or 'validation_'}images"].max()),
+                "interval": (_student(freedom + 1) ** 2 * between / max(seeds, 1) if freedom else chance) ** 0.5,
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
-                "seconds_per_epoch": group["seconds_per_epoch"].mean(), "minutes": group["minutes"].mean(),
+                "core_seconds": group["core_seconds"].mean(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
                 **self._milliseconds(study, group.index[0]),
             })  # fmt: skip
         table = pd.DataFrame(rows)
+        first = table["label"].iloc[0]
         for kind in ("deterministic", "sampled"):
-            found = groups[f"{split}{kind}"]
-            seeds = found.count().where(found.count() > 0).to_numpy()
-            freedom = np.nansum(seeds - 1)
-            squares = ((self.runs(study)[f"{split}{kind}"] - found.transform("mean")) ** 2).sum()
-            threshold = 2 * (squares / freedom * (1 / seeds + 1 / seeds[0])) ** 0.5 if freedom else seeds * math.nan
-            verdicts = [_verdict(*pair) for pair in zip(table[kind] - table[kind].iloc[0], threshold, strict=True)]
-            table[f"verdict_{kind}"] = ["reference" if verdicts[0] else "", *verdicts[1:]]
+            more = (accuracies[kind] - accuracies[kind].loc[first]).loc[table["label"]]
+            between, _ = _pooled(more.loc[[label for label in learned if label != first]])
+            threshold = 2 * (between / more.count(axis=1)) ** 0.5
+            verdicts = [_verdict(*pair) for pair in zip(more.mean(axis=1), threshold, strict=True)]
+            table[f"verdict_{kind}"] = ["reference" if any(verdicts) else "", *verdicts[1:]]
         return table
 
     def _milliseconds(self, study: str, run: str) -> dict[str, float]:
-        """Per image; the least of several timings, as in `relative_time`."""
+        """Per image; the least of several timings, as of a sweep's."""
         found = self.prices.get(study, {}).get(run, {})
         return {f"milliseconds_{n}": 1e3 * min(found.get(str(n), [math.nan])) for n in (1, 128)}
 
@@ -156,17 +167,15 @@ class Results:
         return runs.loc[chosen, "vote"].mean()
 
     def curve(self, study: str, run: str) -> pd.DataFrame:
-        """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` since its start.
+        """A row for each epoch (from 1) of a run: what `events.history` reads, and `minutes` of training, see `runs`.
 
-        Empty if the run has no event files. Every epoch takes as long as the median one, times its cores, see `runs`.
+        Empty if the run has no event files.
         """
-        folder = Run(self.runs(study).loc[run, "folder"])
+        row = self.runs(study).loc[run]
         # A run that is being trained may have written of one epoch more in one file than in another.
-        history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(folder).items()})
-        if "seconds" not in history:
-            return pd.DataFrame()
+        history = pd.DataFrame({k: pd.Series(v) for k, v in events.history(Run(row["folder"])).items()})
         history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-        return history.assign(minutes=history.index * history["seconds"].median() * _cores(folder) / 60)
+        return history.assign(minutes=history.index * row["seconds_per_epoch"] / 60)
 
     def threshold(self, policy: str) -> float:
         """Votes of a policy differ if they are further apart than this: 2√2 deviations of the baseline's seeds.
@@ -185,18 +194,13 @@ class Results:
         votes = self._again(policy)
         return _student(len(votes)) * votes.std(ddof=1) / math.sqrt(seeds) if seeds else math.nan
 
-    def relative_time(self, field: str) -> dict[Any, float]:
-        """A training step's time by the value of a field, in units of the first value's; empty if not measured.
+    def training_time(self, study: str, field: str = "value") -> dict[Any, float]:
+        """Seconds of training on one image by the values of a field, of the runs of a sweep that were timed.
 
-        The least of several timings taken in turns: what else the machine does only ever adds to a time.
+        All were timed in turns, with a learned policy: the seconds are those of that machine, their ratios are meant.
         """
-        least = {}
-        for name, seconds in self.timings.get(field, {}).items():
-            value, case = name.split(": ")
-            if case == "fit":
-                least[value if field == "optimizer" else float(value)] = min(seconds)
-        first = next(iter(least.values()), None)
-        return {value: seconds / first for value, seconds in least.items()}
+        timed = self.runs(study).dropna(subset="seconds_per_image")
+        return dict(zip(timed[field], timed["seconds_per_image"], strict=True))
 
     def _against_reference(self, row, table: pd.DataFrame) -> str:
         reference = table[(table["policy"] == row.policy) & table["as_published"]]
@@ -207,7 +211,12 @@ class Results:
         return _verdict(row.vote - reference["vote"].iloc[0], self.threshold(row.policy))
 
 
-def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]:
+def _any_policy_and_seed(config: Config) -> Config:
+    """What the runs that take equally long have in common."""
+    return config.model_copy(update={"policy": "learned", "seed": 0})
+
+
+def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image: float) -> dict[str, Any]:
     """What is known of one run; validation accuracies are of its best epoch, or else of the last."""
     run = Run(folder)
     result = run.read("result.json") or {}
@@ -217,7 +226,8 @@ def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]
     validation, test = result.get("validation", {}), result.get("test") or {}
     if not best:
         validation = validation | {kind: history[name][-1] for kind, name in AFTER_EPOCHS.items() if name in history}
-    seconds = np.median(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)]) * _cores(run)
+    seconds = np.median(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
+    per_epoch = seconds_per_image * result.get("dataset", {}).get("train", math.nan)
     found = published.find(config)
     curve = found.curve if found else ()
     return {
@@ -230,8 +240,10 @@ def _row(label: str, config: Config, folder: Path, best: bool) -> dict[str, Any]
         **{f"cost_{name}": value for name, value in result.get("cost", {}).items()},
         "trained_epochs": result.get("epochs", math.nan),
         "best_epoch": result.get("best_epoch", math.nan),
-        "seconds_per_epoch": seconds,
-        "minutes": seconds * result.get("epochs", math.nan) / 60,
+        "core_seconds": seconds * _cores(run),
+        "seconds_per_image": seconds_per_image,
+        "seconds_per_epoch": per_epoch,
+        "minutes": per_epoch * config.epochs / 60,
         "published": found.vote if found and found.vote is not None and found.epochs > 1 else math.nan,
         "published_sampled": found.sampled if found and found.sampled and found.epochs > 1 else math.nan,
         "published_epochs": found.epochs if found else math.nan,
@@ -263,11 +275,11 @@ def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
         ) from None
 
 
-def _interval(votes: np.ndarray, images: float) -> float:
-    """Half the width of the 95 % interval of an accuracy."""
-    if len(votes) > 1:
-        return _student(len(votes)) * votes.std(ddof=1) / math.sqrt(len(votes))
-    return 1.96 * math.sqrt(votes[0] * (1 - votes[0]) / images) if len(votes) else math.nan
+def _pooled(table: pd.DataFrame) -> tuple[float, int]:
+    """The variance between the columns of a table, of all rows together, and its degrees of freedom."""
+    freedom = int((table.count(axis=1) - 1).clip(lower=0).sum())
+    squares = table.sub(table.mean(axis=1), axis=0).pow(2).sum().sum()
+    return squares / freedom if freedom else math.nan, freedom
 
 
 def _student(seeds: int) -> float:
