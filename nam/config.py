@@ -122,10 +122,10 @@ class Config(Values):
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
         "fixed",
-        description="std stays as it is (fixed), falls along a line to std_end (annealed), or is trained like the "
-        "means, of a learned policy (learned)",
+        description="std stays as it is (fixed), falls along a line to std_end in three quarters of the epochs "
+        "(annealed), or is trained like the means, of a learned policy (learned)",
     )
-    std_end: float = Field(0.05, gt=0, le=10, description="std of the last epoch where it is annealed")
+    std_end: float = Field(0.05, gt=0, le=10, description="std of the last quarter of the epochs where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(
         "learned",
         description="where to look: learned by REINFORCE, an untrained network (frozen), anywhere (random), the centre",

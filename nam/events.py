@@ -143,8 +143,8 @@ class Events:
                 stack.callback(file.close)
 
 
-def of_copy(run: Run) -> None:
-    """Lets a copied run tell the study whose folder it is in now."""
+def tell_again(run: Run) -> None:
+    """Lets a finished run tell what its folder says now: a copied one, or one that was tested later."""
     result = run.read("result.json")
     for path in run.path.glob("events.out.*"):
         path.unlink()

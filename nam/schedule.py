@@ -22,8 +22,12 @@ def learning_rate(config: Config, epoch: int, values: Sequence[float] = ()) -> f
 
 
 def std(config: Config, epoch: int) -> float:
-    """The standard deviation of the policy in an epoch of an annealed run: on a line from `std` to `std_end`."""
-    return config.std + (config.std_end - config.std) * epoch / max(config.epochs - 1, 1)
+    """The standard deviation of the policy in an epoch of an annealed run.
+
+    On a line from `std` to `std_end`, which it reaches after three quarters of the epochs and keeps.
+    """
+    way = min(epoch / (0.75 * max(config.epochs - 1, 1)), 1)
+    return config.std + (config.std_end - config.std) * way
 
 
 def plateaus(values: Sequence[float], length: int) -> int:

@@ -58,7 +58,7 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         if config.model_copy(update={"seed": configs[0].seed}) != configs[0]:
             raise UserError(f"{run.path} and {runs[0].path} differ in more than their seeds: name runs that do not.")
         if not (result or {}).get("test"):
-            raise UserError(f"{run.path} was not tested: train it without --no-test, under another --name.")
+            raise UserError(f"{run.path} was not tested: give its command again without --no-test.")
         if result["dataset"]["classes"] != [str(i) for i in range(10)]:
             raise UserError(f"{run.path} knows other classes than digits, whose names would be lost: ship another run.")
     seeds = [config.seed for config in configs]

@@ -151,7 +151,7 @@ def train_all(
 def _copy(run: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=run.parent, prefix=".copy-") as temporary:
         copy = shutil.copytree(run, Path(temporary) / folder.parent.name / folder.name)
-        events.of_copy(Run(copy))
+        events.tell_again(Run(copy))
         folder.parent.mkdir(exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         copy.rename(folder)  # which an empty folder does not hinder

@@ -19,7 +19,8 @@ DESCRIPTION = "Trains a model and leaves its run under LOGS/runs; the same comma
 def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     """Trains the run of `config`, or goes on with it, and returns what its `result.json` holds.
 
-    A finished run is not trained again. Interrupted at any moment, the same call goes on from the last whole epoch.
+    A finished run is not trained again; one that was not tested is, once it may be. Interrupted at any moment, the same
+    call goes on from the last whole epoch.
 
     Args:
         config: The run's values; what is open is filled in by the presets.
@@ -34,7 +35,7 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
         import keras
 
         from nam import callbacks, data, machine, models  # noqa: F401 (callbacks: so that it comes quietly)
-        from nam.runs import STATE, Run, lost
+        from nam.runs import MODEL, STATE, Run, lost
 
     execution = execution or Execution()
     substituted = False
@@ -50,7 +51,9 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
     if finished is not None:
         (run.path / STATE).unlink(missing_ok=True)  # if killed in between
         print(f"finished before: {run.path}")
-        return finished
+        if finished["test"] or execution.no_test or not (run.path / MODEL).exists():
+            return finished
+        return _tested(run, finished, config, execution)
 
     machine.keep_memory()
     splits = data.load(config, execution.data_dir)
@@ -86,9 +89,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
     from nam.events import Events
     from nam.runs import MODEL
 
-    # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
-    monitor = "val_vote_accuracy" if config.policy in ("frozen", "random") else "val_accuracy"
-    resume = callbacks.Resume(run, monitor, (None, *splits.spec[:3]), partial(schedule.is_over, config))
+    resume = callbacks.Resume(run, _monitored(config), (None, *splits.spec[:3]), partial(schedule.is_over, config))
     first_epoch = resume.restore(model)
     epochs = first_epoch if schedule.is_over(config, resume.values) else config.epochs
     if first_epoch:
@@ -159,11 +160,41 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
     return result
 
 
+def _monitored(config: Config) -> str:
+    """The accuracy whose highest value marks the best epoch."""
+    # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
+    if config.policy in ("frozen", "random"):
+        return "val_vote_accuracy"
+    # The deterministic gaze does not see how far the noise has fallen, which the best model keeps.
+    return "val_accuracy" if config.exploration == "fixed" else "val_sampled_accuracy"
+
+
+def _tested(run, result: dict[str, Any], config: Config, execution: Execution) -> dict[str, Any]:
+    """The result of a finished run, its best model's accuracies on the test split added."""
+    from nam import data, events, models
+    from nam.accuracy import Evaluator
+    from nam.runs import MODEL, lost
+
+    model = models.load(run.path / MODEL)
+    found = Evaluator(model, VOTES, _jit(model, execution))(data.load(config, execution.data_dir).test)
+    result = {**result, "test": found.shares()}
+    try:
+        with run.claim():
+            run.write("result.json", result)
+            events.tell_again(run)
+    except OSError as error:
+        raise lost(run, error) from None
+    return result
+
+
+def _jit(model, execution: Execution) -> bool:
+    return model.faster_with_xla if execution.jit == "auto" else execution.jit == "on"
+
+
 def compile_model(model, config: Config, execution: Execution) -> None:
     """Compiles the model of a config with its optimizer, in the way that is fastest where it runs."""
-    jit = model.faster_with_xla if execution.jit == "auto" else execution.jit == "on"
     # Weighted, so that what a number has no digit for does not count.
-    model.compile(optimizer(config), weighted_metrics=["accuracy"], jit_compile=jit)
+    model.compile(optimizer(config), weighted_metrics=["accuracy"], jit_compile=_jit(model, execution))
 
 
 def optimizer(config: Config):
