@@ -98,6 +98,13 @@ class Config(Values):
     train_size: int | None = Field(
         None, ge=1, description="training examples that are used, chosen at random by the seed. None: all"
     )
+    distortion: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="how far digits are turned, sheared and stretched at random in training: the largest change of an "
+        "element of the map from pixels to pixels; 0.15 are about 9 degrees, or 15 %",
+    )
     noise: float = Field(
         0.0, ge=0, le=1, description="standard deviation of Gaussian noise on every pixel, in units of full white"
     )
@@ -333,6 +340,8 @@ class Config(Values):
                 f"task sequence shows numbers on {CANVAS['sequence']} pixels without fragments: leave --canvas, "
                 "--digit-size, --distractors and --distractor-size out."
             )
+        if self.distortion:
+            raise UserError("the digits of a number stay as they are: leave --distortion out.")
         values = {"dataset": dataset, "task": "sequence", "canvas": CANVAS["sequence"], "distractors": 0}
         return self.model_copy(update={**values, "scale_factors": self._factors()})
 

@@ -99,7 +99,10 @@ class Batches(keras.utils.PyDataset):
             if self.config.task == "sequence":
                 images, boxes = self._numbers(rng, chosen, labels, made_of)
             else:
-                images, boxes = tasks.draw(self.config, self.examples.images[chosen], fragments, rng, self.learnt)
+                digits = self.examples.images[chosen]
+                if self.split == TRAIN:
+                    digits = tasks.distorted(digits, self.config.distortion, rng)
+                images, boxes = tasks.draw(self.config, digits, fragments, rng, self.learnt)
             drawn.append((images[taken], labels[taken], boxes[taken], chosen[taken]))
         return Batch(*(np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*drawn, strict=True)))
 

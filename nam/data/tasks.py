@@ -84,6 +84,11 @@ def augmented(config, digits, fragments, rng):
     return cluttered(config, rotate(digits, angles), fragments, rng)
 
 
+def distorted(digits: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Each digit turned, sheared and stretched at random, by I + `share` · U, the elements of U uniform in [-1, 1]."""
+    return affine(digits, np.eye(2) + share * rng.uniform(-1, 1, (len(digits), 2, 2))) if share else digits
+
+
 def belaid(config, digits, fragments, rng):
     """What the published code of Belaid (2019) drew.
 
@@ -125,12 +130,21 @@ def add(images, patches, corners) -> None:
 
 
 def rotate(digits: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Each digit turned about the centre of its box by its angle (radians, anticlockwise), bilinear, black outside."""
+    """Each digit turned about the centre of its box by its angle (radians, anticlockwise), see `affine`."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    return affine(digits, np.stack([cos, -sin, sin, cos], axis=-1).reshape(-1, 2, 2))
+
+
+def affine(digits: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Digits whose pixel at p is what was at M p, from the centre of the box; bilinear, black outside.
+
+    `maps` are the M of the digits, `(n, 2, 2)`, for p as `(x, y)`.
+    """
     n, height, width, channels = digits.shape
     cx, cy = (width - 1) / 2, (height - 1) / 2
     x, y = np.arange(width, dtype="float32") - cx, np.arange(height, dtype="float32")[:, None] - cy
-    cos, sin = (f(angles).astype("float32")[:, None, None] for f in (np.cos, np.sin))
-    source_x, source_y = (cos * x + cx) - sin * y, (sin * x + cy) + cos * y
+    xx, xy, yx, yy = maps.astype("float32").reshape(-1, 4).T[..., None, None]
+    source_x, source_y = (xx * x + cx) + xy * y, (yx * x + cy) + yy * y
     x0, y0 = np.floor(source_x), np.floor(source_y)
     fx, fy = (source_x - x0)[..., None], (source_y - y0)[..., None]
     # A black border two pixels wide is what every position outside the box falls on.

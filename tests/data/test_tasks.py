@@ -78,6 +78,28 @@ def test_rotation_turns_anticlockwise_about_the_centre():
     assert abs(int(tasks.rotate(digit, np.array([0.2])).sum()) - int(digit.sum())) < 0.03 * digit.sum()
 
 
+def test_a_map_says_where_a_pixel_comes_from():
+    digit = np.zeros((1, 28, 28, 1), "uint8")
+    digit[0, 12:16, 10:18] = 255  # 8 pixels wide, 4 high, in the middle
+    wider = tasks.affine(digit, np.array([[[0.5, 0], [0, 1]]]))[0, ..., 0] > 127
+    np.testing.assert_array_equal(np.nonzero(wider.any(axis=0))[0], np.arange(6, 22))
+    np.testing.assert_array_equal(np.nonzero(wider.any(axis=1))[0], np.arange(12, 16))
+    slanted = tasks.affine(digit, np.array([[[1.0, 2.0], [0, 1]]]))[0, ..., 0] > 127  # x from x + 2 y
+    assert [np.nonzero(row)[0].min() for row in slanted[12:16]] == [13, 11, 9, 7]
+
+
+def test_digits_are_distorted_in_training_only(digits):
+    plain, distorted = batches(digits, task="translated"), batches(digits, task="translated", distortion=0.2)
+    one, other = plain.batch(0), distorted.batch(0)
+    assert (one.labels == other.labels).all() and (one.images.sum((1, 2, 3)) != other.images.sum((1, 2, 3))).all()
+    np.testing.assert_array_equal(distorted.batch(0).images, other.images)
+    for split in (VALIDATION, TEST):
+        whole = [batches(digits, split, task="translated", distortion=d).batch(0).images for d in (0, 0.2)]
+        np.testing.assert_array_equal(*whole)
+    with pytest.raises(UserError, match="digits of a number stay as they are"):
+        config("sequence", distortion=0.1)
+
+
 def test_augmented_digits_turn_by_at_most_fifteen_degrees(rng):
     digit = np.zeros((300, 28, 28, 1), "uint8")
     digit[:, 13:15, 4:24] = 255
