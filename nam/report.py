@@ -28,6 +28,11 @@ LABELS = {
     "std": "std, half-widths",
     "batch-size": "batch",
 }
+SHOWN = {
+    "accuracy": "accuracy by value",
+    "curves": "votes by epoch and by minutes of training",
+    "time": "time of an epoch by value",
+}
 INTRODUCTION = """\
 The study (Belaid 2019) varied seven hyper-parameters of the recurrent attention model. The policy, which says where to
 look next, was never trained: like the code that it descends from (zhongwen/RAM, reported there as issue 3), its code
@@ -123,9 +128,10 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
     figures = {}
     for name in _begun(results, sweeps):
-        own = {f"{name}-{kind}.png": figure for kind, figure in charts_of(results, name).items()}
-        parts += [f"## {name}", of_study(results, name), *(f"![{file}]({file})" for file in own)]
-        figures |= own
+        parts += [f"## {name}", of_study(results, name)]
+        for kind, figure in charts_of(results, name).items():
+            figures[f"{name}-{kind}.png"] = figure
+            parts.append(f"![{SHOWN[kind]}: {name}]({name}-{kind}.png)")
     points = everything(results, sweeps)
     if len(points):
         figures["summary.png"] = charts.summary(points)
@@ -137,9 +143,9 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
             parts.append("![error and cost against the side of the canvas](size.png)")
     waiting = [name for name in chosen if name not in _begun(results, chosen)]
     if waiting:
-        parts.append(f"No run is finished of: {', '.join(waiting)}.")
+        parts.append(f"No run is finished of the studies {', '.join(waiting)}.")
     sources = "; ".join(published.everything()["sources"])
-    parts.append(f"Published numbers: {sources}; {published.everything()['machine']}.")
+    parts.append(f"Published numbers: {sources}. Published times are of a {published.everything()['machine']}.")
     return "\n\n".join(parts) + "\n", figures
 
 

@@ -304,7 +304,10 @@ def test_claims_need_their_runs(tmp_path):
 def test_the_reference_alone_does_not_begin_a_sweep(tmp_path):
     write(tmp_path, flat, flat, ["baseline"])
     text, figures = report.report(Results(tmp_path), studies())
-    assert {*figures} == {"baseline-curves.png", "summary.png"} and "No run is finished of: glimpses, " in text
+    assert {*figures} == {
+        "baseline-curves.png",
+        "summary.png",
+    } and "No run is finished of the studies glimpses, " in text
     write(tmp_path, flat, flat, ["std"])
     (tmp_path / "std" / "std=0.4_frozen_seed=0" / "result.json").unlink()
     assert "9 of 10 runs are finished" in report.of_study(Results(tmp_path), "std")
@@ -382,7 +385,7 @@ def test_the_report_can_be_of_one_study_and_of_half_of_it(logs, tmp_path, monkey
     assert text.count("| 0.4 ") == 2 and text.count(" 65 % (100)") == 1  # beside the frozen run
     report.main(["std", "epochs", "recipe", "--logs", str(tmp_path / "logs"), "--folder", str(tmp_path)])
     text = (tmp_path / "REPORT.md").read_text()
-    assert "No run is finished of: epochs, recipe." in text and "## epochs" not in text and "**9. " in text
+    assert "No run is finished of the studies epochs, recipe." in text and "## epochs" not in text and "**9. " in text
 
 
 def test_mistakes_are_told(tmp_path):
