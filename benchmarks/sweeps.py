@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from benchmarks.sides import Side, in_turns
-from nam.config import studies
+from nam.config import choose_studies, studies
 
 SWEEPS = [name for name, study in studies().items() if study.vary]
 
@@ -26,11 +26,12 @@ def main(
         only: Sweeps to time.
         json_file: Where to write all timings: seconds per image.
     """
-    report = {}
-    for name in only:
+    chosen, report = choose_studies(only), {}
+    if not all(study.vary for study in chosen.values()):
+        raise SystemExit(f"only sweeps are timed: {', '.join(SWEEPS)}")
+    for name, study in chosen.items():
         side = Side("tensorflow", BENCHMARK_JIT="off")
         report.setdefault("machine", side("machine", None))
-        study = studies()[name]
         one = study.model_copy(update={"policies": ("learned",), "seeds": study.seeds[:1]})
         configs = {run: config.resolved("digits") for run, config in one.runs().items()}
         timings = [(run, side, "fit", config) for run, config in configs.items()]

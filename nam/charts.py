@@ -1,6 +1,7 @@
 """Charts of the studies: numbers in, Figure out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
     """
     names = list(dict.fromkeys(name for group in groups.values() for name, curves in group.items() if len(curves)))
     steps = colormaps["viridis"](np.linspace(0, 0.92, len(names)))
-    colors = dict(zip(names, steps if _are_numbers(names) else colormaps["tab10"].colors, strict=False))
+    colors = dict(zip(names, steps if _are_numbers(names) else cycle(colormaps["tab10"].colors), strict=False))
     figure = Figure(figsize=(4 * len(groups) + 1.6, 6.4), layout="constrained")
     axes = figure.subplots(2, len(groups), sharey=True, squeeze=False)
     shown = {}
@@ -97,7 +98,7 @@ def curves(groups: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], label: st
                     (shown[name],) = axis.plot(x, 100 * mean[VOTE], color=colors[name])
                     axis.fill_between(x, lowest, highest, color=colors[name], alpha=0.25, linewidth=0)
         by_epoch.set(title=title, xlabel="epoch")
-        by_time.set_xlabel(f"minutes on {'a GPU' if title.startswith('published') else 'two cores'}")
+        by_time.set_xlabel(f"minutes on a {'GPU' if title.startswith('published') else 'CPU'}")
         for axis in (by_epoch, by_time):
             axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
@@ -146,7 +147,7 @@ def summary(points: pd.DataFrame) -> Figure:
             axis.annotate(
                 row.name, (row.minutes, 100 * row.accuracy), (5, 3), textcoords="offset points", fontsize=8, color=color
             )
-    axis.set(xlabel="minutes of training: ours on two CPU cores, published on a GPU", xscale="log")
+    axis.set(xlabel="minutes of training: ours on a CPU, published on a GPU", xscale="log")
     axis.set_ylabel("vote of 10 gazes after the last epoch, %")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")

@@ -102,8 +102,8 @@ class Config(Values):
         0.0,
         ge=0,
         le=0.5,
-        description="how far digits are turned, sheared and stretched at random in training: the largest change of an "
-        "element of the map from pixels to pixels; 0.15 are about 9 degrees, or 15 %",
+        description="how far digits, or a folder's images, are turned, sheared and stretched at random in training: "
+        "the largest change of an element of the map from pixels to pixels; 0.15 are about 9 degrees, or 15 %",
     )
     noise: float = Field(
         0.0, ge=0, le=1, description="standard deviation of Gaussian noise on every pixel, in units of full white"

@@ -120,11 +120,8 @@ class Events:
             self.files[group].scalar(tag, float(value), epoch)
 
     def final(self, found: dict[str, dict[str, float] | None], epoch: int) -> None:
-        """Adds the accuracies of the best model on each split, as `test/deterministic` and so on: the run is done."""
-        for split, shares in found.items():
-            self.scalars(
-                "", {f"{split}/{kind}": share for kind, share in (shares or {}).items() if kind != "votes"}, epoch
-            )
+        """Adds the accuracies of the best model on each split, see `tell`: the run is done."""
+        tell(self.files[""], found, epoch)
         # Without an end the dashboard calls the run unfinished.
         end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
         self.files[""].summary(_session(metadata.SESSION_END_INFO_TAG, session_end_info=end))
@@ -143,8 +140,16 @@ class Events:
                 stack.callback(file.close)
 
 
-def tell_again(run: Run) -> None:
-    """Lets a finished run tell what its folder says now: a copied one, or one that was tested later."""
+def tell(file: EventFile, found: dict[str, dict[str, float] | None], epoch: int) -> None:
+    """Adds the accuracies on each split, as `test/deterministic` and so on."""
+    for split, shares in found.items():
+        for kind, share in (shares or {}).items():
+            if kind != "votes":
+                file.scalar(f"{split}/{kind}", share, epoch)
+
+
+def of_copy(run: Run) -> None:
+    """Lets a copied run tell the study whose folder it is in now."""
     result = run.read("result.json")
     for path in run.path.glob("events.out.*"):
         path.unlink()

@@ -1,6 +1,7 @@
 """Sets the studies' runs beside what was published: `python -m nam.report`."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -56,17 +57,26 @@ seen, which is weak evidence. {gap}
 is wider than what a verdict asks for. What was published is of a frozen policy: its accuracy on test images, or as the
 paper's tables say.
 
-Seconds per epoch and minutes are those of training alone on two cores, timed by `python -m benchmarks.sweeps` for all
-runs of a sweep in turns, with a learned policy; the published ones are those of a GPU. {spent}
+{timed} {spent}
 """
 CHANCE = (
     " So few seeds tell a deviation only roughly: two equal single runs are held to differ in {:.0f} % of cases, and "
     "differences near the threshold are tentative. Runs of 100 epochs are held to the same one."
 )
 SPENT = (
-    "The {runs} different runs that are finished took {hours:.0f} core-hours on a shared machine ({cpu}; {libraries}), "
-    "some with two cores and XLA, some with one core without, so that their own times cannot be compared; "
-    "`hardware.json` names the commit of each."
+    "The {runs} different runs that are finished took {hours:.0f} core-hours, beside other work ({ways}), so that "
+    "their own times cannot be compared; `hardware.json` of each names its commit and libraries."
+)
+TIMED = (
+    "Seconds per epoch and minutes are those of training alone on {cores} cores of an {cpu}, without XLA, timed by "
+    "`python -m benchmarks.sweeps` for all runs of a sweep in turns, with a learned policy; those of the reference "
+    "differ by up to {spread:.0f} % between sweeps. Published ones are those of a GPU. With XLA, the default on a CPU, "
+    "training with 4 copies takes longer than linearly in the looks from about ten on."
+)
+COMPARED = (
+    "accuracy of the epoch that is best on validation, by the deterministic gaze (by the vote where the policy is not "
+    "learned, by one sampled gaze where the std changes); ours is the deterministic gaze's, where the policy is not "
+    "learned one sampled gaze's; core-s/epoch: the median epoch's seconds times the run's cores"
 )
 INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
 VERDICTS = (
@@ -179,7 +189,7 @@ def charts_of(results: Results, study: str) -> dict[str, Figure]:
     figures = {"accuracy": charts.sweep(table, label)} if table["value"].nunique() > 1 else {}
     figures["curves"] = charts.curves(curves(results, study), label)
     ours = results.training_time(study)
-    if ours and study.replace("-", "_") in studies()[study].vary:
+    if len(ours) > 1:
         figures["time"] = charts.times(ours, published_times(results, study), label)
     return figures
 
@@ -223,15 +233,25 @@ def published_times(results: Results, study: str) -> dict[str, float]:
 
 def everything(results: Results, names: Iterable[str]) -> pd.DataFrame:
     """Every finished run of the studies and every published one as a point, for `charts.summary`: the same run once."""
-    rows, seen = [], set()
+    ours, columns = _finished(results, names), ["name", "who", "minutes", "accuracy"]
+    if ours.empty:
+        return pd.DataFrame(columns=columns)
+    theirs = ours.assign(
+        who="published", minutes=ours["published_epochs"] * ours["published_seconds"] / 60, accuracy=ours["published"]
+    ).drop_duplicates(["minutes", "accuracy"])
+    ours = ours.assign(who=ours["policy"], accuracy=ours["vote"])
+    return pd.concat([ours[columns], theirs[columns]]).dropna()
+
+
+def _finished(results: Results, names: Iterable[str]) -> pd.DataFrame:
+    """The finished runs of some studies, `name`d by what varies; the same run of two studies once."""
+    runs = []
     for study in names:
-        for run in results.runs(study).itertuples():
-            theirs = run.published_epochs * run.published_seconds / 60
-            for point in ((run.policy, run.minutes, run.vote), ("published", theirs, run.published)):
-                if not math.isnan(point[1] + point[2]) and point not in seen:
-                    seen.add(point)
-                    rows.append((f"{LABELS.get(study, study).partition(',')[0]} {run.value}", *point))
-    return pd.DataFrame(rows, columns=["name", "who", "minutes", "accuracy"])
+        label = LABELS.get(study, study).partition(",")[0]
+        found = results.runs(study).dropna(subset="vote")
+        runs.append(found.assign(name=[f"{label} {value}" for value in found["value"]]))
+    runs = [each for each in runs if len(each)]
+    return pd.concat(runs).drop_duplicates([*Config.model_fields]) if runs else pd.DataFrame()
 
 
 def _introduction(results: Results, sweeps: Iterable[str]) -> str:
@@ -242,7 +262,7 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
         for policy in POLICIES
         if not math.isnan(results.threshold(policy))
     )
-    seeds = int(results.table("baseline")["seeds"].min())
+    seeds = [row.seeds for row in results.table("baseline").itertuples() if row.seeds > 1]
     epochs = sorted({study.fixed["epochs"] for study in studies().values() if study.vary})
     return INTRODUCTION.format(
         samples=plan["samples"],
@@ -251,26 +271,36 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
         reference=f"{base.glimpses} looks, {base.scales} linear scales of {base.bandwidth} pixels, std {base.std:g}, "
         f"batches of {base.batch_size}, {base.optimizer.capitalize()} at {base.learning_rate:g}",
         thresholds=told or "not known yet",
-        chance=CHANCE.format(200 * stats.t.sf(2, seeds - 1)) if told else "",
+        chance=CHANCE.format(200 * stats.t.sf(2, min(seeds) - 1)) if told else "",
         gap=_gap(results, sweeps),
+        timed=_timed(results, sweeps),
         spent=_spent(results, sweeps),
     )
 
 
+def _timed(results: Results, sweeps: Iterable[str]) -> str:
+    """How times were measured, in sentences."""
+    again = [row.seconds_per_image for name in sweeps for row in results.runs(name).itertuples()
+             if row.as_published and row.seconds_per_image > 0]  # fmt: skip
+    if not again or not results.machine:
+        return "Times were not measured."
+    return TIMED.format(**results.machine, spread=100 * (max(again) / min(again) - 1))
+
+
 def _spent(results: Results, sweeps: Iterable[str]) -> str:
     """What the sweeps' finished runs took, and on what, in a sentence; nothing if none is."""
-    runs = pd.concat([_own(results, name).dropna(subset="vote") for name in sweeps])
-    runs = runs.drop_duplicates(list(Config.model_fields))  # the same run of two studies was trained once
+    runs = _finished(results, sweeps)
     if runs.empty:
         return ""
     cards = [Run(folder).read("hardware.json") or {} for folder in runs["folder"]]
-    names = {"keras": "Keras", "tensorflow": "TensorFlow", "tensorflow-cpu": "TensorFlow"}
-    libraries = {f"{name} {card[package]}" for card in cards for package, name in names.items() if package in card}
+    ways = Counter(
+        f"{card.get('cores')} cores of {card.get('cpu')}, {card.get('backend')}, --jit {card.get('jit')}"
+        for card in cards
+    )
     return SPENT.format(
         runs=len(runs),
-        hours=(runs["core_seconds"] * runs["epochs"]).sum() / 3600,
-        cpu=", ".join(sorted({str(card.get("cpu")) for card in cards})),
-        libraries=", ".join(sorted(libraries)),
+        hours=runs["core_hours"].sum(),
+        ways="; ".join(f"{count} on {way}" for way, count in ways.most_common()),
     )
 
 
@@ -348,8 +378,7 @@ def of_comparison(results: Results, name: str) -> str:
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
     split = "test" if plan.test else "validation"
-    told = f"{fixed}; {split} accuracy of the best epoch on validation, of a learned gaze that of the deterministic "
-    told += "one, of others that of one sampled gaze" + INTERVAL + (VERDICTS if table["seeds"].max() > 1 else "")
+    told = f"{fixed}; {split} {COMPARED}{INTERVAL}{VERDICTS if table['seeds'].max() > 1 else ''}"
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.left_out.items())
     return f"{plan.question}{missing} ({told}.){without and f' Left out: {without}.'}\n\n{_markdown(shown)}"
 
@@ -359,7 +388,7 @@ def _count(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2g}"
+    return _count(value) if not value < 10 else f"{value:.2g}"
 
 
 def _percent(share: float, interval: float = math.nan) -> str:

@@ -41,6 +41,7 @@ class Results:
         self.logs = logs
         self.timings = _timings(timings) if timings else {}
         self.prices = _timings(prices) if prices else {}
+        self.machine = self.timings.pop("machine", {})  # where the sweeps were timed
         self._runs: dict[str, pd.DataFrame] = {}
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -49,7 +50,8 @@ class Results:
         Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` where all else
         is as in one of the sweep's: these are not its `own`. Accuracies are those after the last epoch, of a comparison
         those of the best one. `core_seconds` are what the median epoch took, as a run may have been held up by what
-        else the machine did, times the cores that the run had; of a run on a GPU, of that. `seconds_per_epoch` and
+        else the machine did, times the cores that the run had (of a run on a GPU, of that); `core_hours` are those of
+        all epochs, as they were. `seconds_per_epoch` and
         `minutes` are those of training alone, as timed for all runs of a sweep in turns, see `training_time`.
         """
         if study not in self._runs:
@@ -124,7 +126,10 @@ class Results:
         told apart). Gazes that do not learn say nothing about deviations.
         """
         split, rows, runs = "test_" if studies()[study].test else "", [], self.runs(study)
-        accuracies = {kind: runs.pivot(index="value", columns="seed", values=f"{split}{kind}") for kind in KINDS}
+        accuracies = {
+            kind: runs.pivot(index="value", columns="seed", values=f"{split}{kind}")
+            for kind in ("deterministic", "sampled")
+        }
         learned = runs.loc[runs["policy"] == "learned", "value"].unique()
         between, freedom = _pooled(accuracies["deterministic"].loc[learned])
         for label, group in runs.groupby("value", sort=False):
@@ -142,8 +147,8 @@ class Results:
             })  # fmt: skip
         table = pd.DataFrame(rows)
         first = table["label"].iloc[0]
-        for kind in ("deterministic", "sampled"):
-            more = (accuracies[kind] - accuracies[kind].loc[first]).loc[table["label"]]
+        for kind, each in accuracies.items():
+            more = (each - each.loc[first]).loc[table["label"]]
             between, _ = _pooled(more.loc[[label for label in learned if label != first]])
             threshold = 2 * (between / more.count(axis=1)) ** 0.5
             verdicts = [_verdict(*pair) for pair in zip(more.mean(axis=1), threshold, strict=True)]
@@ -227,7 +232,7 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
     if not best:
         validation = validation | {kind: history[name][-1] for kind, name in AFTER_EPOCHS.items() if name in history}
     seconds = np.median(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
-    per_epoch = seconds_per_image * result.get("dataset", {}).get("train", math.nan)
+    per_epoch = seconds_per_image * (run.read("dataset.json") or {}).get("train", math.nan)
     found = published.find(config)
     curve = found.curve if found else ()
     return {
@@ -241,6 +246,7 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
         "trained_epochs": result.get("epochs", math.nan),
         "best_epoch": result.get("best_epoch", math.nan),
         "core_seconds": seconds * _cores(run),
+        "core_hours": result.get("seconds", {}).get("total", math.nan) * _cores(run) / 3600,
         "seconds_per_image": seconds_per_image,
         "seconds_per_epoch": per_epoch,
         "minutes": per_epoch * config.epochs / 60,
@@ -268,8 +274,8 @@ def _verdict(difference: float, threshold: float) -> str:
 
 def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
     try:
-        return {field: times for field, times in json.loads(path.read_text()).items() if field != "machine"}
-    except (OSError, ValueError, AttributeError) as error:
+        return {**json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"cannot read the timings {path} ({error}): name a file that a benchmark wrote with --json-file."
         ) from None

@@ -19,7 +19,7 @@ from nam import command, events
 from nam.config import Config, Execution, Study, Values, choose_studies
 from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
 from nam.errors import UserError, first_line
-from nam.runs import Busy, Run, only_one
+from nam.runs import MODEL, Busy, Run, only_one
 from nam.signals import KINDS, Stopped
 
 DESCRIPTION = (
@@ -80,6 +80,12 @@ class Task(NamedTuple):
     def run(self, logs: Path) -> Run:
         """Its folder. Raises `UserError` if another run lives there."""
         return Run.of(self.config, self.execution(logs))
+
+    def is_done(self, logs: Path) -> bool:
+        """Whether it is finished, and tested if it is to be and can be."""
+        run = self.run(logs)
+        result = run.read("result.json")
+        return result is not None and bool(result.get("test") or not self.test or not (run.path / MODEL).exists())
 
     def execution(self, logs: Path, **how) -> Execution:
         """Where and how it runs: a search leaves the test split alone."""
@@ -151,7 +157,7 @@ def train_all(
 def _copy(run: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=run.parent, prefix=".copy-") as temporary:
         copy = shutil.copytree(run, Path(temporary) / folder.parent.name / folder.name)
-        events.tell_again(Run(copy))
+        events.of_copy(Run(copy))
         folder.parent.mkdir(exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         copy.rename(folder)  # which an empty folder does not hinder
@@ -175,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"  all else {'as published' if study.vary else 'by default'}, but {fixed}{policies}")
         return 0
     logs = Path(options.logs).expanduser()
-    left = [task for task in todo if task.run(logs).read("result.json") is None]
+    left = [task for task in todo if not task.is_done(logs)]
     if len(left) < len(todo):
         print(f"{len(todo) - len(left)} of {len(todo)} runs are finished")
     if options.dry_run:

@@ -53,11 +53,12 @@ def train(config: Config, execution: Execution | None = None) -> dict[str, Any]:
         print(f"finished before: {run.path}")
         if finished["test"] or execution.no_test or not (run.path / MODEL).exists():
             return finished
-        return _tested(run, finished, config, execution)
 
     machine.keep_memory()
     splits = data.load(config, execution.data_dir)
     machine.share(math.gcd(config.batch_size, splits.train.size))
+    if finished is not None:
+        return _tested(run, finished, splits, execution)
     keras.config.set_dtype_policy(machine.half() if execution.mixed_precision else "float32")
     keras.utils.set_random_seed(config.seed)
     model = models.build(config, splits.spec)
@@ -97,7 +98,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
         print(f"going on with {left}: {run.path}", flush=True)
     events, signals, jit = Events(run, first_epoch), Signals(), model.jit_compile
     try:
-        with signals:
+        with signals, _plainly(splits):
             model.fit(
                 splits.train,
                 epochs=epochs,
@@ -129,11 +130,6 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
             epochs = len(resume.history)
             events.final(found, epochs)
             events.close()
-    except Exception:
-        for split in splits[:3]:
-            if split.failure:  # told plainly, not through the backend's own error
-                raise split.failure from None
-        raise
     except (KeyboardInterrupt, Stopped) as stop:
         done = f"stopped after {len(resume.history)} of {config.epochs} epochs"
         stop.add_note(f"{done}: the same command goes on from there ({run.path})")
@@ -165,26 +161,41 @@ def _monitored(config: Config) -> str:
     # An untrained gaze is only ever seen sampled: its mean is a place where the network never learned to look.
     if config.policy in ("frozen", "random"):
         return "val_vote_accuracy"
-    # The deterministic gaze does not see how far the noise has fallen, which the best model keeps.
+    # The deterministic gaze does not see how far the std has fallen, which the best model keeps.
     return "val_accuracy" if config.exploration == "fixed" else "val_sampled_accuracy"
 
 
-def _tested(run, result: dict[str, Any], config: Config, execution: Execution) -> dict[str, Any]:
+def _tested(run, result: dict[str, Any], splits, execution: Execution) -> dict[str, Any]:
     """The result of a finished run, its best model's accuracies on the test split added."""
-    from nam import data, events, models
+    from nam import models
     from nam.accuracy import Evaluator
+    from nam.events import EventFile, tell
     from nam.runs import MODEL, lost
 
+    run.check_data(splits.told())
     model = models.load(run.path / MODEL)
-    found = Evaluator(model, VOTES, _jit(model, execution))(data.load(config, execution.data_dir).test)
-    result = {**result, "test": found.shares()}
+    with _plainly(splits):
+        found = Evaluator(model, VOTES, _jit(model, execution))(splits.test).shares()
+    result = {**result, "test": found}
     try:
-        with run.claim():
+        with run.claim(), contextlib.closing(EventFile(run.path)) as file:
+            tell(file, {"test": found}, result["epochs"])
             run.write("result.json", result)
-            events.tell_again(run)
     except OSError as error:
         raise lost(run, error) from None
     return result
+
+
+@contextlib.contextmanager
+def _plainly(splits):
+    """Raises what ended the drawing of a split, and not the backend's own error which that becomes."""
+    try:
+        yield
+    except Exception:
+        for split in splits[:3]:
+            if split.failure:
+                raise split.failure from None
+        raise
 
 
 def _jit(model, execution: Execution) -> bool:

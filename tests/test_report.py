@@ -12,7 +12,7 @@ from nam import charts, claims, published, report
 from nam.config import Config, named_configs, studies
 from nam.errors import UserError
 from nam.events import Events
-from nam.results import KINDS, POLICIES, VOTE, Results
+from nam.results import KINDS, POLICIES, VOTE, Results, _pooled
 from nam.runs import Run
 from tests.small import RESULT
 
@@ -26,7 +26,7 @@ TIMINGS = {
     },
     "std": {"std=0.1_learned_seed=0": [0.020], "std=1.2_learned_seed=0": [0.021]},
     "batch-size": {"batch_size=32_learned_seed=0": [0.004], "batch_size=256_learned_seed=0": [0.003]},
-    "epochs": {"glimpses=3_learned_seed=0": [0.001]},
+    "epochs": {f"glimpses={n}_learned_seed=0": [0.0005 + 0.0003 * n] for n in (3, 5, 9)},
 }  # seconds per image
 
 
@@ -55,6 +55,7 @@ def write(logs, frozen, learned, names=None, **changes):
             run.path.mkdir(parents=True)
             run.write("config.json", json.loads(config.to_json()))
             run.write("hardware.json", {"cores": 2})
+            run.write("dataset.json", RESULT["dataset"])
             shares = {"sampled": vote - 0.2, "deterministic": vote - 0.3, "vote": vote, "votes": 10}
             if config.model != "ram":
                 shares = {"deterministic": vote}
@@ -171,8 +172,26 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
         assert verdicts.iloc[0] == "reference" and verdicts["8 copies"] == "better"
         assert set(verdicts.drop(verdicts.index[0]).drop("8 copies")) == {"no difference"}
     text = report.of_comparison(results, "recipe")
-    assert "; validation accuracy" in text and "| better " in text and "published" not in text
+    assert "; validation accuracy of the epoch" in text and "| better " in text and "published" not in text
     assert "| seeds " in text and set(table["seeds"]) == {2}
+
+
+def test_verdicts_pair_the_seeds(tmp_path):
+    def vote(config):
+        found = {(2, 6): 0.02, (8, 6): (0.03, 0.05)[config.seed]}.get((config.samples, config.epochs), 0)
+        return 0.6 + found + 0.05 * config.seed  # what seeds share does not count
+
+    write(tmp_path, vote, vote, ["recipe"])
+    (tmp_path / "recipe" / "samples=2_seed=1" / "result.json").unlink()
+    table = Results(tmp_path).comparison("recipe").set_index("label")
+    # Of the 30 rows but the first, 29 have two seeds; one of them differs by 0.02 between its own: 0.0002 in squares.
+    deviation = (0.0002 / (len(table) - 2)) ** 0.5
+    assert 2 * deviation < 0.02  # of one seed, and of two
+    assert list(table.loc[["2 copies", "8 copies"], "verdict_sampled"]) == ["better"] * 2
+    rows = [(0.0, 0.05), (0.01, 0.10), (0.02, 0.02)]
+    small = pd.DataFrame(rows, ["first", "a", "b"], [0, 1])
+    between, freedom = _pooled(small - small.loc["first"])
+    assert freedom == 3 and between == pytest.approx((2 * 0.02**2 + 2 * 0.025**2) / 3)
 
 
 def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):
@@ -260,7 +279,7 @@ def test_curves_may_be_unequal_or_missing(results, logs, tmp_path):
     name = "glimpses=3_frozen_seed=0"
     whole = Results(tmp_path, logs / "timings.json").curve("epochs", name)
     # As long as with a learned policy, which was timed.
-    assert len(whole) == 100 and whole["minutes"].iloc[-1] == pytest.approx(100 * 54_000 * 0.001 / 60)
+    assert len(whole) == 100 and whole["minutes"].iloc[-1] == pytest.approx(100 * 54_000 * 0.0014 / 60)
     assert Results(tmp_path).curve("epochs", name)["minutes"].isna().all()
     events = Events(Run(tmp_path / "epochs" / name), first_epoch=100)
     events.scalars("train", {"seconds": 4.0}, 100)
@@ -313,7 +332,7 @@ def test_the_reference_alone_does_not_begin_a_sweep(tmp_path):
     assert "9 of 10 runs are finished" in report.of_study(Results(tmp_path), "std")
 
 
-def test_the_noise_of_a_seed_takes_two(tmp_path):
+def test_the_threshold_takes_two_seeds(tmp_path):
     write(tmp_path, flat, flat, ["baseline", "std"])
     for run in (tmp_path / "baseline").glob("*_seed=[12]"):
         (run / "result.json").unlink()
@@ -368,7 +387,7 @@ def test_the_report_holds_every_study_and_its_figures(logs, tmp_path, capsys):
     for figure in ("glimpses-accuracy", "epochs-curves", "std-time", "summary"):
         assert f"({figure}.png)" in text and (tmp_path / f"{figure}.png").stat().st_size > 5000
     assert text.count("; it holds") == 11 and "0.3 points (frozen) and 0.3 points (learned)" in text
-    assert "The 82 different runs that are finished took 4 core-hours" in text
+    assert "The 82 different runs that are finished took 3 core-hours" in text
     assert f"{tmp_path / 'REPORT.md'}, " in capsys.readouterr().out
 
 
@@ -383,6 +402,9 @@ def test_the_report_can_be_of_one_study_and_of_half_of_it(logs, tmp_path, monkey
     assert "9 of 10 runs are finished" in text and "## glimpses" not in text and "not known yet" in text
     assert "No run is finished" not in text
     assert text.count("| 0.4 ") == 2 and text.count(" 65 % (100)") == 1  # beside the frozen run
+    write(tmp_path / "logs", flat, flat, ["fashion"])
+    report.main(["fashion", "--logs", str(tmp_path / "logs"), "--folder", str(tmp_path)])
+    assert "## fashion" in (tmp_path / "REPORT.md").read_text()
     report.main(["std", "epochs", "recipe", "--logs", str(tmp_path / "logs"), "--folder", str(tmp_path)])
     text = (tmp_path / "REPORT.md").read_text()
     assert "No run is finished of the studies epochs, recipe." in text and "## epochs" not in text and "**9. " in text
@@ -407,6 +429,20 @@ def test_times_are_relative_to_what_both_have():
     ours, theirs = (list(line.get_ydata()) for line in axis.lines)
     assert ours == [0.5, 1.0] and theirs == [1.0, 2.0]
     assert "relative to 5" in axis.get_ylabel()
+
+
+def test_the_summary_has_each_run_once(tmp_path):
+    write(tmp_path, flat, flat, ["baseline", "std", "glimpses"])
+    times = {"baseline": {"glimpses=5_learned_seed=0": [1]}, "std": {"std=0.22_learned_seed=0": [2]}}
+    (tmp_path / "timings.json").write_text(json.dumps(times))
+    points = report.everything(Results(tmp_path, tmp_path / "timings.json"), ["baseline", "std", "glimpses"])
+    ours = points[points["who"] != "published"]
+    assert len(ours) == 6 and set(ours["minutes"]) == {15 * 54_000 / 60}  # three seeds, both policies
+    assert list(points[points["who"] == "published"]["name"])[:2] == ["looks 5", "std 0.1"]
+
+
+def test_numbers_of_every_size_are_told():
+    assert [report._number(value) for value in (0.0123, 9.34, 109.0, math.nan)] == ["0.012", "9.3", "109", ""]
 
 
 def test_the_summary_names_the_best_and_the_worst():

@@ -237,11 +237,31 @@ def test_a_finished_run_can_be_tested_later(tmp_path, finished, capsys):
     result = run(tmp_path)
     assert result["test"] == finished[1]["test"] and result["validation"] == finished[1]["validation"]
     assert "finished before" in capsys.readouterr().out and runs.Run(folder).read("result.json") == result
-    assert scalars(folder)[0]["test/vote"] == [(3, pytest.approx(result["test"]["vote"]))]
+    told, accumulator = scalars(folder)
+    assert told["test/vote"] == [(3, pytest.approx(result["test"]["vote"]))]
+    assert {*accumulator.PluginTagToContent("hparams")} == {
+        "_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"
+    }  # fmt: skip
     assert run(tmp_path, execution={"no_test": True}) == result  # what is known stays
     runs.Run(folder).write("result.json", {**result, "test": None})
+    before = runs.Run(folder).read("dataset.json")
+    runs.Run(folder).write("dataset.json", {**before, "checksum": 1})
+    with pytest.raises(UserError, match="the dataset has changed since"):
+        run(tmp_path)
     (folder / runs.MODEL).unlink()  # as it is not kept with the study's runs
     assert run(tmp_path)["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "val_accuracy"),
+        ({"exploration": "annealed"}, "val_sampled_accuracy"),
+        ({"policy": "frozen", "exploration": "learned"}, "val_vote_accuracy"),
+    ],
+)
+def test_the_best_epoch_is_that_of_what_is_asked_for(fields, kind):
+    assert train._monitored(Config(**fields)) == kind
 
 
 @pytest.mark.slow
