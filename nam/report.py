@@ -294,8 +294,7 @@ def _spent(results: Results, sweeps: Iterable[str]) -> str:
         return ""
     cards = [Run(folder).read("hardware.json") or {} for folder in runs["folder"]]
     ways = Counter(
-        f"{card.get('cores')} cores of {card.get('cpu')}, {card.get('backend')}, --jit {card.get('jit')}"
-        for card in cards
+        f"{card.get('cores')} × {card.get('cpu')}, {card.get('backend')}, --jit {card.get('jit')}" for card in cards
     )
     return SPENT.format(
         runs=len(runs),
