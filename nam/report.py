@@ -232,7 +232,7 @@ def published_times(results: Results, study: str) -> dict[str, float]:
 
 
 def everything(results: Results, names: Iterable[str]) -> pd.DataFrame:
-    """Every finished run of the studies and every published one as a point, for `charts.summary`: the same run once."""
+    """Every finished run of the studies as a point, for `charts.summary`, and what was published of it: each once."""
     ours, columns = _finished(results, names), ["name", "who", "minutes", "accuracy"]
     if ours.empty:
         return pd.DataFrame(columns=columns)
@@ -266,7 +266,7 @@ def _introduction(results: Results, sweeps: Iterable[str]) -> str:
     epochs = sorted({study.fixed["epochs"] for study in studies().values() if study.vary})
     return INTRODUCTION.format(
         samples=plan["samples"],
-        published_samples=named_configs()["published"]["samples"],
+        published_samples=base.samples,
         epochs=" or ".join(map(str, epochs)),
         reference=f"{base.glimpses} looks, {base.scales} linear scales of {base.bandwidth} pixels, std {base.std:g}, "
         f"batches of {base.batch_size}, {base.optimizer.capitalize()} at {base.learning_rate:g}",

@@ -51,8 +51,8 @@ class Results:
         is as in one of the sweep's: these are not its `own`. Accuracies are those after the last epoch, of a comparison
         those of the best one. `core_seconds` are what the median epoch took, as a run may have been held up by what
         else the machine did, times the cores that the run had (of a run on a GPU, of that); `core_hours` are those of
-        all epochs, as they were. `seconds_per_epoch` and
-        `minutes` are those of training alone, as timed for all runs of a sweep in turns, see `training_time`.
+        all epochs, as they were. `seconds_per_epoch` and `minutes` are those of training alone, as timed for all runs
+        of a sweep in turns, see `training_time`.
         """
         if study not in self._runs:
             plan, found = studies()[study], self._found(study)
