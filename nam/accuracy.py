@@ -77,7 +77,11 @@ class Whole(keras.utils.PyDataset):
 
 
 def record(recorder: keras.Model, batches: Batches, more: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """What a compiled model that returns a dict says of all images of `batches`; see `Whole`."""
+    """What a compiled model that returns a dict says of all images of `batches`; see `Whole`.
+
+    The recorder has no variables of its own, and the model that it asks is built.
+    """
+    recorder.built = True  # or Keras on JAX builds it on the first batch, and begins its answers with the second
     found = recorder.predict(Whole(batches, more), verbose=0)
     return {name: part[: batches.size] for name, part in found.items()}
 

@@ -51,6 +51,7 @@ class GlimpseNetwork(keras.layers.Layer):
         self.where = keras.layers.Dense(units, bias_initializer=serialize(self.bias_initializer), **shared)
 
     def build(self, patches_shape, locations_shape):
+        self.flatten.build(patches_shape)
         self.what_hidden.build(self.flatten.compute_output_shape(patches_shape))
         self.what.build((None, self.hidden))
         self.where_hidden.build(locations_shape)
