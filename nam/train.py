@@ -204,8 +204,14 @@ def _jit(model, execution: Execution) -> bool:
 
 def compile_model(model, config: Config, execution: Execution) -> None:
     """Compiles the model of a config with its optimizer, in the way that is fastest where it runs."""
+    from keras import ops
+
     # Weighted, so that what a number has no digit for does not count.
     model.compile(optimizer(config), weighted_metrics=["accuracy"], jit_compile=_jit(model, execution))
+    # Metrics are built when they are first updated. For those that are not yet, `fit` draws a batch, and on JAX it then
+    # trains on the batches that were drawn ahead with it, of whichever epoch.
+    model.compute_metrics(None, ops.zeros(1, "int32"), {"logits": ops.zeros((1, model.config["classes"]))})
+    model.reset_metrics()
 
 
 def optimizer(config: Config):

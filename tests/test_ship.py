@@ -61,6 +61,7 @@ def test_the_best_of_two_seeds_is_shipped_with_its_card_and_found_by_its_name(tw
 def test_a_shipped_model_is_exported_to_where_its_user_is(two, folder, monkeypatch):
     ship.main(["small-digits", str(two[0].path)])
     written = []
+    monkeypatch.setattr(export, "check", lambda format: None)  # it is the place that matters, on any backend
     monkeypatch.setattr(export, "export", lambda model, path, format: written.append(path))
     export.main(["small-digits"])
     export.main([str(two[0].path)])
