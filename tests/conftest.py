@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.small import JIT, run
 # Prepared copies of MNIST and Fashion-MNIST: where the variable says, or beside the checkout.
 PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
 PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
+
+# What a shell starts in the background ignores SIGINT, and hands that on to the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter):

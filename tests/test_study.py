@@ -237,8 +237,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_study_can_go_on(tmp_path, start, number):
     code = (
-        "import signal; from nam import command, config, study; from tests.test_study import tiny\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which what runs in the background ignores
+        "from nam import command, config, study; from tests.test_study import tiny\n"
         "config.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
         "command.run(study.main)"
     )
