@@ -208,8 +208,8 @@ def compile_model(model, config: Config, execution: Execution) -> None:
 
     # Weighted, so that what a number has no digit for does not count.
     model.compile(optimizer(config), weighted_metrics=["accuracy"], jit_compile=_jit(model, execution))
-    # Metrics are built when they are first updated. For those that are not yet, `fit` draws a batch, and on JAX it then
-    # trains on the batches that were drawn ahead with it, of whichever epoch.
+    # Updates the metrics once, which builds them: else `fit` does so with a first batch, and on JAX then trains on the
+    # batches that were drawn ahead with it, of whichever epoch.
     model.compute_metrics(None, ops.zeros(1, "int32"), {"logits": ops.zeros((1, model.config["classes"]))})
     model.reset_metrics()
 
