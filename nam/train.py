@@ -212,6 +212,8 @@ def compile_model(model, config: Config, execution: Execution) -> None:
     # batches that were drawn ahead with it, of whichever epoch.
     model.compute_metrics(None, ops.zeros(1, "int32"), {"logits": ops.zeros((1, model.config["classes"]))})
     model.reset_metrics()
+    # TensorFlow traces a step that creates variables a second time: half of what a run waits for at its start.
+    model.optimizer.build(model.trainable_variables)
 
 
 def optimizer(config: Config):

@@ -52,7 +52,8 @@ def on(devices: int, *arguments: str) -> str:
     return process.stdout
 
 
-@pytest.mark.parametrize("advantage", ["learned", pytest.param("leave-one-out", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("advantage", ["learned", "leave-one-out"])
 def test_two_devices_make_the_update_of_one(tmp_path, advantage):
     found = []
     for devices in (1, 2):

@@ -264,6 +264,19 @@ def test_the_best_epoch_is_that_of_what_is_asked_for(fields, kind):
     assert train._monitored(Config(**fields)) == kind
 
 
+@pytest.mark.skipif(JIT, reason="JAX makes an optimizer's variables before it traces")
+def test_a_step_is_traced_once(tmp_path, monkeypatch):
+    step, traced = models.RecurrentAttention.train_step, []
+
+    def counted(self, data):
+        traced.append(data)
+        return step(self, data)
+
+    monkeypatch.setattr(models.RecurrentAttention, "train_step", counted)
+    run(tmp_path, epochs=1, train_size=256)
+    assert len(traced) == 1
+
+
 @pytest.mark.slow
 def test_a_recipe_goes_on_alike(tmp_path, monkeypatch):
     deviations, evaluate, saved = [], callbacks.Evaluator.__call__, callbacks.Resume._save_model
