@@ -75,7 +75,8 @@ class Task(NamedTuple):
         if config.model != "ram":
             return images * 3e3 * (config.canvas or 100) ** 2
         look = 3e5 + 128 * config.bandwidth**2 * config.scales
-        return images * config.samples * (config.glimpses + 1) * look  # all else takes about as long as one
+        # All else takes about as long as one more look, and one more copy.
+        return images * (config.samples + 1) * (config.glimpses + 1) * look
 
     def run(self, logs: Path) -> Run:
         """Its folder. Raises `UserError` if another run lives there."""
