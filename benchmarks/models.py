@@ -48,8 +48,8 @@ def main(
             run: {batch: [time / batch for time in seconds[run, batch]] for batch in BATCHES} for run in runs
         }
         print(_table(name, report[name]), flush=True)
-    if json_file:
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
+        if json_file:
+            json_file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _table(name: str, seconds) -> str:
