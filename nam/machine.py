@@ -22,7 +22,7 @@ def card() -> dict[str, Any]:
     values: dict[str, Any] = {
         "gpu": _gpu() if on_gpu() else "none",
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -45,18 +45,25 @@ def other_versions(then: dict[str, Any], now: dict[str, Any]) -> str:
     )
 
 
+def _cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def keep_memory() -> None:
     """Lets this process keep the memory that it frees, where glibc manages it.
 
     A training step frees and takes hundreds of megabytes each second; glibc hands them back to the system every time,
-    and every page taken anew is a fault of a microsecond or two: half the time of a small model's step.
+    and every page taken anew is a fault of a microsecond or two: half the time of a small model's step. What is larger
+    than 64 MiB stays only in the first arena, so a process of one core has no other.
     """
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names that malloc.h gives these numbers
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # as malloc.h names them
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, another allocator
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 32 * 2**20)  # the largest that glibc takes, bytes
         libc.mallopt(top_pad, 16 * 2**20)
+        libc.mallopt(mmap_max, 0)  # nothing is mapped on its own, to be unmapped when it is freed
+        libc.mallopt(arena_max, _cores())
 
 
 def on_gpu() -> bool:

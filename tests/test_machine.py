@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import keras
 import pynvml
 import pytest
@@ -37,3 +41,28 @@ def test_16_bits_are_those_that_the_machine_is_fast_in(monkeypatch):
     for devices, half in ((["cpu:0", "gpu:0"], "mixed_float16"), (["cpu:0"], "mixed_bfloat16")):
         monkeypatch.setattr(keras.distribution, "list_devices", lambda devices=devices: devices)
         assert machine.half() == half
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_a_process_of_one_core_keeps_what_its_threads_free():
+    code = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import ctypes, resource, threading
+from nam import machine
+machine.keep_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def fill():
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        block = libc.malloc(100 * 2**20)
+        ctypes.memset(block, 1, 100 * 2**20)
+        libc.free(block)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+thread = threading.Thread(target=fill)
+thread.start()
+thread.join()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert int(found[-1]) < 100  # of 25,600 pages
