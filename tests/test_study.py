@@ -234,7 +234,8 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
     assert f"1 of 2 runs are finished\n[1/1] tiny/{failed.parent.name}: {engines.ELSEWHERE}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_study_can_go_on(tmp_path, start, number):
     code = (
         "from nam import command, config, study; from tests.test_study import tiny\n"

@@ -237,7 +237,7 @@ def test_save_and_load_keep_the_answers(data, tmp_path):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("half", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_learns_in_16_bits(data, half):
     images, labels = data
     images[labels == 0], images[labels == 1] = 0, 255
