@@ -24,7 +24,7 @@ CLUTTER = {
 # The fields that only some models have; another model has them at their defaults.
 _GAZE = (
     "glimpses scales scale_factors bandwidth padding retina std policy core samples advantage reward loss_steps "
-    "first_location policy_gradient exploration std_end reinforce_weight baseline_weight initializer"
+    "first_location policy_gradient exploration std_end reinforce_weight baseline_weight initializer votes"
 )
 _TRANSFORMER = "first_transformation what_weight where_weight theta_weights"
 OWNERS = {
@@ -216,6 +216,13 @@ class Config(Values):
         "(clutter), or the canvas, and they with its area. None: nothing",
     )
     curriculum_epochs: int = Field(5, ge=1, le=100_000, description="epochs before a curriculum has its full size")
+    votes: int = Field(
+        VOTES,
+        ge=1,
+        le=100,
+        description="sampled gazes at each validation image after an epoch, fewer of which take less time; the "
+        f"accuracies of the finished run are of {VOTES}",
+    )
     batch_size: int = Field(128, ge=1, le=65536, description="images per training step")
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the training images (see dataset for digits)")
     seed: int = Field(

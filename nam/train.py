@@ -111,7 +111,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.validation,
                         lambda epoch: schedule.learning_rate(config, epoch, resume.values),
                         partial(schedule.std, config) if config.exploration == "annealed" else None,
-                        Evaluator(model, VOTES, jit),
+                        Evaluator(model, config.votes, jit),
                     ),
                     callbacks.Record(
                         events, splits.validation, config.epochs, splits.spec.classes, not execution.no_pictures

@@ -17,6 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import callbacks, evaluate, events, machine, models, predict, runs, train
+from nam.accuracy import Evaluator
 from nam.config import Config, Execution, load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
@@ -265,6 +266,14 @@ def test_the_best_epoch_is_that_of_what_is_asked_for(fields, kind):
 
 
 @pytest.mark.skipif(JIT, reason="JAX makes an optimizer's variables before it traces")
+def test_an_epoch_is_validated_with_as_many_gazes_as_asked_for(tmp_path, monkeypatch):
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, data: asked.append(self.votes) or measure(self, data))
+    found = run(tmp_path, votes=1, epochs=2)
+    assert asked == [1, 1, 10, 10]
+    assert found["test"]["votes"] == found["validation"]["votes"] == 10
+
+
 def test_a_step_is_traced_once(tmp_path, monkeypatch):
     step, traced = models.RecurrentAttention.train_step, []
 

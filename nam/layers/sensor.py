@@ -100,8 +100,7 @@ class GlimpseSensor(keras.layers.Layer):
         size = height, width = tuple(images.shape[1:3])
         if height is None or width is None:
             raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
-        window_pixels = sum((self.bandwidth * f) ** 2 for f in self.scale_factors)
-        table = self.padding == "zero" and TABLE_COST * height * width <= reads * window_pixels
+        table = self._is_worth_a_table(height, width, reads)
         dtype = keras.backend.standardize_dtype(images.dtype)
         if dtype != "uint8" and "float" not in dtype:
             raise ValueError(f"images must be uint8, or float in [0, 1]. Received: images.dtype={dtype}")
@@ -112,6 +111,24 @@ class GlimpseSensor(keras.layers.Layer):
             images = _cumsum(_cumsum(levels, axis=2), axis=1)
             height, width = images.shape[1:3]
         return View(ops.reshape(images, (-1, height * width, images.shape[-1])), size, (height, width), white, table)
+
+    def pixels_touched(self, height: int, width: int, reads: int) -> int:
+        """Pixels of a `height` × `width` image that `reads` reads of it touch, each as often as one does.
+
+        With a table that is the whole image once, and the corners of the cells.
+        """
+        if self._is_worth_a_table(height, width, reads):
+            return height * width + reads * self.scales * (self.bandwidth + 1) ** 2
+        return reads * self._window_pixels
+
+    @property
+    def _window_pixels(self) -> int:
+        """Pixels of the image that one read is made of."""
+        cells = [1 if self.padding == "noise" else f * f for f in self.scale_factors]
+        return self.bandwidth**2 * sum(cells)
+
+    def _is_worth_a_table(self, height: int, width: int, reads: int) -> bool:
+        return self.padding == "zero" and TABLE_COST * height * width <= reads * self._window_pixels
 
     def read(self, view: View, locations):
         """Patches at `locations` `(batch, copies, 2)`: `(batch, copies, bandwidth, bandwidth, scales · channels)`."""

@@ -15,7 +15,7 @@ class Cost(NamedTuple):
     parameters: int
     multiply_adds: int  # of the matrix products and convolutions of one forward pass
     pixels_read: int  # values that reach the network
-    pixels_touched: int  # pixels that they are made of, each time that one is counted
+    pixels_touched: int  # pixels that are looked at to make them, each as often as it is
     pixels: int  # of the whole image
 
 

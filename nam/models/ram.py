@@ -270,7 +270,7 @@ class RecurrentAttention(Classifier):
             parameters=self.count_params(),
             multiply_adds=sum(products),
             pixels_read=self.glimpses * self.sensor.scales * patch * channels,
-            pixels_touched=self.glimpses * sum(patch * f * f for f in self.sensor.scale_factors) * channels,
+            pixels_touched=self.sensor.pixels_touched(height, width, self.glimpses) * channels,
             pixels=height * width * channels,
         )
 

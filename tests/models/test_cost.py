@@ -8,6 +8,7 @@ import pytest
 
 from nam.config import Config, load_config
 from nam.data import Spec
+from nam.layers import GlimpseSensor
 from nam.models import RecurrentAttention, build
 
 BATCH = 8
@@ -116,7 +117,25 @@ def test_the_cost_is_that_of_the_formula():
     cost = model.cost(100, 100)
     assert cost.multiply_adds == 4 * PER_LOOK + 10 * 256
     assert cost.parameters == model.count_params()
-    assert (cost.pixels_read, cost.pixels_touched, cost.pixels) == (4 * 4 * 144, 4 * 144 * (1 + 4 + 16 + 64), 10_000)
+    with_a_table = 10_000 + 4 * 4 * 13**2
+    assert (cost.pixels_read, cost.pixels_touched, cost.pixels) == (4 * 4 * 144, with_a_table, 10_000)
+
+
+def test_the_work_does_not_grow_with_the_canvas():
+    def traced(side):
+        model = build(Config(canvas=side, hidden=8).resolved("digits"), Spec(side, side, 1, ("a", "b")))
+        images = np.zeros((1, side, side, 1), "uint8")
+        return sum(count for _, count in operations(lambda images: model(images)["logits"], images))
+
+    assert traced(60) == traced(400) > 0
+
+
+def test_the_pixels_looked_at_do_not_grow_beyond_the_windows():
+    windows = 4 * 144 * (1 + 4 + 16 + 64)
+    sensor = GlimpseSensor(12, 4)
+    touched = [sensor.pixels_touched(side, side, 4) for side in (60, 200, 400)]
+    assert touched[0] < windows == touched[1] == touched[2]
+    assert GlimpseSensor(12, 4, padding="noise").pixels_touched(60, 60, 4) == 4 * 4 * 144  # one of each cell
 
 
 @pytest.mark.parametrize(("core", "products"), [("lstm", 8), ("rnn", 2)])
