@@ -6,11 +6,11 @@ from typing import Literal
 
 import tyro
 
-from benchmarks.sides import Side, in_turns
+from benchmarks.sides import Side, in_turns, timed_before
 from nam.config import studies
 
 COMPARISONS = [name for name, study in studies().items() if study.rows and study.test]  # not the search
-BATCHES = (1, 128)
+BATCHES = (1, 32)  # of 128, self-attention on 200×200 takes 24 GB
 
 
 def main(
@@ -27,13 +27,13 @@ def main(
         rounds: How often each is timed; the tables hold the least, as other work only ever adds to a time.
         backend: Keras backend.
         only: Comparisons to time.
-        json_file: Where to write all timings: seconds per image.
+        json_file: Where to write all costs and timings, beside what it holds of the same processor: seconds per image.
     """
     report = {}
     for name in only:
         side = Side(backend)
-        report.setdefault("machine", side("machine", None))
-        runs = studies()[name].runs()
+        report = report or timed_before(json_file, side("machine", None))
+        runs = studies()[name].runs(untrained=True)
         # Speed does not depend on what the digits are.
         configs = {
             (run, batch): config.model_copy(update={"batch_size": batch, "train_size": None}).resolved("digits")
@@ -43,10 +43,14 @@ def main(
         timings = [(key, side, "inference", config) for key, config in configs.items()]
         in_turns(timings, 1)
         seconds = in_turns(timings, rounds)
-        side.close()
         report[name] = {
-            run: {batch: [time / batch for time in seconds[run, batch]] for batch in BATCHES} for run in runs
+            run: {
+                **{str(batch): [time / batch for time in seconds[run, batch]] for batch in BATCHES},
+                "cost": side("cost", configs[run, 1]),
+            }
+            for run in runs
         }
+        side.close()
         print(_table(name, report[name]), flush=True)
         if json_file:
             json_file.write_text(json.dumps(report, indent=1) + "\n")
@@ -56,7 +60,7 @@ def _table(name: str, seconds) -> str:
     labels = studies()[name].labels()
     lines = [f"| {name}, ms per image | alone | in batches of {BATCHES[-1]} |", "|---|---|---|"]
     for run, times in seconds.items():
-        lines.append(f"| {labels[run]} | " + " | ".join(f"{1e3 * min(times[n]):.3g}" for n in BATCHES) + " |")
+        lines.append(f"| {labels[run]} | " + " | ".join(f"{1e3 * min(times[str(n)]):.3g}" for n in BATCHES) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What is timed of nam, on the backend that Keras was started with. Each function returns seconds per step."""
+"""What is timed of nam, on the backend that Keras was started with. What times a step returns its seconds."""
 
 import functools
 import os
@@ -185,6 +185,12 @@ def _compiled(function, *arguments):
 
     compiled, fixed = tf.function(function, jit_compile=True), tf.nest.map_structure(tf.constant, list(arguments))
     return lambda: compiled(*fixed)
+
+
+def cost(config: Config) -> dict:
+    """What one image costs, counted."""
+    images, _ = _batch(config)
+    return _model(config).cost(*images.shape[1:3])._asdict()
 
 
 def machine(_config) -> dict:

@@ -1,5 +1,6 @@
 """Sides of a comparison, each in a process of its own, timed in turns."""
 
+import json
 import multiprocessing
 import os
 import statistics
@@ -7,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from nam import command
@@ -82,6 +84,13 @@ def in_turns(timings: Iterable[tuple[Any, Side, str, Config]], rounds: int) -> d
         for key, side, case, config in timings:
             seconds[key].append(side(case, config))
     return seconds
+
+
+def timed_before(json_file: Path | None, machine: dict[str, Any]) -> dict[str, Any]:
+    """What the file holds of the same processor, to which more is added; else the machine alone."""
+    found = json.loads(json_file.read_text()) if json_file and json_file.exists() else {}
+    same = all(found.get("machine", {}).get(name) == machine[name] for name in ("cpu", "cores"))
+    return {**(found if same else {}), "machine": machine}
 
 
 def ratio(numerators: list[float], denominators: list[float]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.sides import Side, in_turns
+from benchmarks.sides import Side, in_turns, timed_before
 from nam.config import choose_studies, studies
 
 SWEEPS = [name for name, study in studies().items() if study.vary]
@@ -24,14 +24,14 @@ def main(
     Args:
         rounds: How often each is timed; the tables hold the least, as other work only ever adds to a time.
         only: Sweeps to time.
-        json_file: Where to write all timings: seconds per image.
+        json_file: Where to write all timings, beside what it holds of the same processor: seconds per image.
     """
     chosen, report = choose_studies(only), {}
     if not all(study.vary for study in chosen.values()):
         raise SystemExit(f"only sweeps are timed: {', '.join(SWEEPS)}")
     for name, study in chosen.items():
         side = Side("tensorflow", BENCHMARK_JIT="off")
-        report.setdefault("machine", side("machine", None))
+        report = report or timed_before(json_file, side("machine", None))
         one = study.model_copy(update={"policies": ("learned",), "seeds": study.seeds[:1]})
         configs = {run: config.resolved("digits") for run, config in one.runs().items()}
         timings = [(run, side, "fit", config) for run, config in configs.items()]

@@ -157,17 +157,17 @@ def summary(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def size(table: pd.DataFrame, left_out: Mapping[str, str]) -> Figure:
+def size(table: pd.DataFrame, untrained: Mapping[str, str]) -> Figure:
     """Error, time and work per image against the side of the canvas, a line for each kind of model.
 
     Args:
         table: As `Results.comparison` gives it; a label is the kind, a comma, and the canvas.
-        left_out: What there is no row of, by label: why.
+        untrained: Why some rows have no error, by label.
     """
     figure = Figure(figsize=(13, 4.6), layout="constrained")
     panels = {
         "test error, %": lambda rows: 100 * (1 - rows["deterministic"]),
-        "ms per image, in batches of 128": lambda rows: rows["milliseconds_128"],
+        "ms per image, in batches of 32": lambda rows: rows["milliseconds_32"],
         "multiply-adds per image": lambda rows: rows["multiply_adds"],
         "pixels touched per image": lambda rows: rows["pixels_touched"],
     }
@@ -183,8 +183,8 @@ def size(table: pd.DataFrame, left_out: Mapping[str, str]) -> Figure:
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].set_ylim(0, None)
-    for label, reason in left_out.items():
-        axes[0].plot([], [], linestyle="none", label=f"no {label}: {reason}")
+    for label, reason in untrained.items():
+        axes[0].plot([], [], linestyle="none", label=f"{label} untrained: {reason}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
 

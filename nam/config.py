@@ -40,6 +40,7 @@ MAX_FACTOR = 181  # the sum over a larger cell of 16-bit levels does not fit a s
 DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")
 Task = Literal["original", "translated", "cluttered", "augmented", "belaid", "sequence"]
 FOLDER = "folder:"
+TOLD = ("label", "config", "untrained")  # of a comparison's row, beside the fields that it sets
 FORMAT = 1  # of config.json and result.json, the files that a later nam must be able to read
 
 
@@ -420,14 +421,13 @@ class Study(Values):
     A sweep varies fields of the config `published`, all else being as there, but for what is fixed, for every policy.
     Several fields may vary together: the first run has the first value of each, and so on. A comparison has rows: each
     says in its `label` what it is, and which values differ from what is fixed and from the starting point `config`, if
-    it names one, else from the defaults.
+    it names one, else from the defaults; one that cannot be trained says why in `untrained`.
     """
 
     question: str
     label: str = ""  # of a value of what varies, for people
     vary: dict[str, list[Any]] = {}
     rows: list[dict[str, Any]] = []
-    left_out: dict[str, str] = {}  # rows that cannot be had, by label: why
     fixed: dict[str, Any] = {}
     policies: tuple[str, ...] = ("frozen", "learned")  # of a sweep
     seeds: tuple[int, ...] = (0,)
@@ -436,8 +436,8 @@ class Study(Values):
     @model_validator(mode="after")
     def _sound(self) -> "Study":
         for row in self.rows:
-            if not isinstance(row.get("label"), str) or not isinstance(row.get("config", ""), str):
-                raise UserError(f"a row has a label, and the config that it names is a text. Received: {row}")
+            if not isinstance(row.get("label"), str) or not all(isinstance(row.get(name, ""), str) for name in TOLD):
+                raise UserError(f"a row's label, config and reason why it is not trained are texts. Received: {row}")
         if len({len(values) for values in self.vary.values()}) > 1:
             raise UserError(f"what varies together has as many values each. Received: {self.vary}")
         return self
@@ -446,15 +446,24 @@ class Study(Values):
     def varied(self) -> list[str]:
         """The fields in which runs differ, but for policy and seed."""
         fields = dict.fromkeys(field for point in self._points() for field in point)
-        return ["model" if field == "config" else field for field in fields if field != "label"]
+        return [*["model"] * ("config" in fields), *(field for field in fields if field not in TOLD)]
+
+    @property
+    def untrained(self) -> dict[str, str]:
+        """The rows that cannot be trained, by label: why."""
+        return {row["label"]: row["untrained"] for row in self.rows if "untrained" in row}
 
     def labels(self) -> dict[str, str]:
-        """What each run is called in charts and tables, by the name of its folder."""
+        """What each run is called in charts and tables, by the name of its folder; those not trained too."""
         return {name: label for name, label, _ in self._each(None)}
 
-    def runs(self, epochs: int | None = None) -> dict[str, Config]:
-        """The runs by the names of their folders; `epochs` shortens them all. Raises `UserError` for an unknown key."""
-        return {name: config for name, _, config in self._each(epochs)}
+    def runs(self, epochs: int | None = None, untrained: bool = False) -> dict[str, Config]:
+        """The runs by the names of their folders; `epochs` shortens them all. Raises `UserError` for an unknown key.
+
+        With `untrained`, also what would be those of the rows that are not trained.
+        """
+        without = () if untrained else self.untrained
+        return {name: config for name, label, config in self._each(epochs) if label not in without}
 
     def name(self, config: Config) -> str:
         """What a config of this sweep is called."""
@@ -469,7 +478,7 @@ class Study(Values):
         shortened = {} if epochs is None else {"epochs": epochs}
         policies = [{}] if self.rows else [{"policy": policy} for policy in self.policies]
         for seed, point, policy in product(self.seeds, self._points(), policies):
-            values = {name: value for name, value in point.items() if name not in ("label", "config")}
+            values = {name: value for name, value in point.items() if name not in TOLD}
             start = point.get("config") if self.rows else "published"
             base = dict(load_config(start)) if start else {}
             config = Config(**{**base, **self.fixed, **values, **policy, "seed": seed, **shortened})

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -76,11 +77,13 @@ TIMED = (
 COMPARED = (
     "accuracy of the epoch that is best on validation, by the deterministic gaze (by the vote where the policy is not "
     "learned, by one sampled gaze where the std changes); ours is the deterministic gaze's, where the policy is not "
-    "learned one sampled gaze's; core-s/epoch: the median epoch's seconds times the run's cores"
+    "learned one sampled gaze's; core-s/epoch: the median epoch's seconds, its validation (of RAM with several gazes) "
+    "included, times the run's cores"
 )
+PRICED = "ms/image: the least of several timings by `python -m benchmarks.models` on {cores} cores of an {cpu}"
 INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
 VERDICTS = (
-    "; a verdict compares with the first row, seed by seed, and asks for twice the deviation of such a difference; "
+    "a verdict compares with the first row, seed by seed, and asks for twice the deviation of such a difference; "
     "both deviations are those of all rows together"
 )
 
@@ -149,7 +152,7 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     for name in _begun(results, comparisons):
         parts += [f"## {name}", of_comparison(results, name)]
         if name == "size":
-            figures["size.png"] = charts.size(results.comparison(name), chosen[name].left_out)
+            figures["size.png"] = charts.size(results.comparison(name), chosen[name].untrained)
             parts.append("![error and cost against the side of the canvas](size.png)")
     waiting = [name for name in chosen if name not in _begun(results, chosen)]
     if waiting:
@@ -336,7 +339,7 @@ def of_study(results: Results, name: str) -> str:
         "minutes": table["minutes"].map(_number),
         "published vote, same epoch": frozen["published_then"].map(_percent),
         "published accuracy (epochs)": [
-            "" if math.isnan(vote) else f"{_as_printed(vote)} ({epochs:.0f})"
+            "" if math.isnan(vote) else f"{_as_printed(vote, 1)} ({epochs:.0f})"
             for vote, epochs in zip(frozen["published"], frozen["published_epochs"], strict=True)
         ],
         "published s/epoch": frozen["published_seconds"].map(_count),
@@ -350,36 +353,48 @@ def of_comparison(results: Results, name: str) -> str:
     """A comparison's question, how far it is, and its table, in Markdown."""
     plan, table = studies()[name], results.comparison(name)
     done = int((table["seeds"] >= len(plan.seeds)).sum())
-    missing = "" if done == len(table) else f" {done} of {len(table)} rows are finished."
-    theirs = [published.compared(name, label) for label in table["label"]]
+    rows = len(table) - len(plan.untrained)
+    missing = "" if done == rows else f" {done} of {rows} rows are finished."
+    theirs = ["; ".join(_theirs(**each) for each in published.compared(name, label)) for label in table["label"]]
     shown = pd.DataFrame({
         "model": table["label"],
         "seeds": table["seeds"],
-        "published": ["; ".join(f"{_percent(each['accuracy'])} ({each['by']})" for each in row) for row in theirs],
+        "published": theirs,
         "ours": [
             _percent(row.deterministic, row.interval) if row.policy == "learned" else _percent(row.sampled)
             for row in table.itertuples()
         ],
         "one sampled gaze": table["sampled"].map(_percent),
         "vote of 10": table["vote"].map(_percent),
-        **{kind.replace("_", " "): table[kind].map(_count) for kind in COST},
+        **{kind.replace("_", " "): table[kind].map(_count) for kind in COST if plan.test or table[kind].nunique() > 1},
         "core-s/epoch": table["core_seconds"].map(_count),
         "best epoch": [
             f"{_count(row.best)} of {_count(row.trained)}" if row.seeds else "" for row in table.itertuples()
         ],
         "ms/image alone": table["milliseconds_1"].map(_number),
-        "in 128": table["milliseconds_128"].map(_number),
+        "in 32": table["milliseconds_32"].map(_number),
     })  # fmt: skip
-    if not any(theirs):
-        shown = shown.drop(columns="published")
+    shown = shown.loc[:, (shown != "").any()]  # without prices, or what was published
     if table["seeds"].max() > 1:
         shown["verdict"] = table["verdict_deterministic"]
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
-    fixed = ", ".join(f"{field} {value}" for field, value in plan.fixed.items())
-    split = "test" if plan.test else "validation"
-    told = f"{fixed}; {split} {COMPARED}{INTERVAL}{VERDICTS if table['seeds'].max() > 1 else ''}"
-    without = "; ".join(f"{label} ({reason})" for label, reason in plan.left_out.items())
-    return f"{plan.question}{missing} ({told}.){without and f' Left out: {without}.'}\n\n{_markdown(shown)}"
+    starts = dict.fromkeys(row["config"] for row in plan.rows if "config" in row)
+    values = [_values(plan.fixed), *(f"`{start}`: {_values(named_configs()[start])}" for start in starts)]
+    told = [*values, f"{'test' if plan.test else 'validation'} {COMPARED}{INTERVAL}"]
+    told += [VERDICTS] if table["seeds"].max() > 1 else []
+    told += [PRICED.format(**results.priced)] if results.priced else []
+    without = "; ".join(f"{label} ({reason})" for label, reason in plan.untrained.items())
+    return (
+        f"{plan.question}{missing} ({'; '.join(told)}.){without and f' Not trained: {without}.'}\n\n{_markdown(shown)}"
+    )
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{field} {'none' if value is None else value}" for field, value in values.items())
+
+
+def _theirs(by: str, accuracy: float, epoch: int | None = None) -> str:
+    return f"{_as_printed(accuracy, 2)} ({by}{'' if epoch is None else f', epoch {epoch}'})"
 
 
 def _count(value: float) -> str:
@@ -398,9 +413,8 @@ def _percent(share: float, interval: float = math.nan) -> str:
     return f"{100 * share:.1f} ± {100 * interval:.1f} %".replace(" ", "\N{NO-BREAK SPACE}")  # one line of a cell
 
 
-def _as_printed(share: float) -> str:
-    """With as many digits as it was published with: the paper's tables have two."""
-    return f"{100 * share:.0f} %" if round(share, 2) == share else _percent(share)
+def _as_printed(share: float, decimals: int) -> str:
+    return f"{round(100 * share, decimals):g} %"
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -42,6 +42,7 @@ class Results:
         self.timings = _timings(timings) if timings else {}
         self.prices = _timings(prices) if prices else {}
         self.machine = self.timings.pop("machine", {})  # where the sweeps were timed
+        self.priced = self.prices.pop("machine", {})  # where the models were
         self._runs: dict[str, pd.DataFrame] = {}
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -88,7 +89,7 @@ class Results:
         labels = wider.labels()
         return {
             name: (labels[name], config, folder / name)
-            for name, config in wider.runs().items()
+            for name, config in wider.runs(untrained=True).items()
             if config.seed in plan.seeds or name in finished
         }
 
@@ -120,10 +121,10 @@ class Results:
         Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
         `deterministic`: half of Student's 95 % from the deviation between seeds, of all rows together, or, if none has
         several, of that from the choice of images. `best` is the best epoch of those `trained`; `milliseconds_1` and
-        `_128` are those of an image in batches of so many. With several seeds, `verdict_deterministic` and
-        `verdict_sampled` compare with the first row, seed by seed, as equal seeds share their images: a difference is
-        one of more than twice its deviation, of all rows together (with many rows, about one in twenty equal ones is
-        told apart). Gazes that do not learn say nothing about deviations.
+        `_32` are those of an image in batches of so many; rows that are not trained have nothing but these and a cost.
+        With several seeds, `verdict_deterministic` and `verdict_sampled` compare with the first row, seed by seed, as
+        equal seeds share their images: a difference is one of more than twice its deviation, of all rows together (with
+        many rows, about one in twenty equal ones is told apart). Gazes that do not learn say nothing about deviations.
         """
         split, rows, runs = "test_" if studies()[study].test else "", [], self.runs(study)
         accuracies = {
@@ -143,7 +144,7 @@ class Results:
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "core_seconds": group["core_seconds"].mean(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
-                **self._milliseconds(study, group.index[0]),
+                **self._price(study, group.index[0]),
             })  # fmt: skip
         table = pd.DataFrame(rows)
         first = table["label"].iloc[0]
@@ -155,10 +156,11 @@ class Results:
             table[f"verdict_{kind}"] = ["reference" if any(verdicts) else "", *verdicts[1:]]
         return table
 
-    def _milliseconds(self, study: str, run: str) -> dict[str, float]:
-        """Per image; the least of several timings, as of a sweep's."""
+    def _price(self, study: str, run: str) -> dict[str, float]:
+        """Cost and milliseconds per image, as far as the benchmark told them; the least of several timings."""
         found = self.prices.get(study, {}).get(run, {})
-        return {f"milliseconds_{n}": 1e3 * min(found.get(str(n), [math.nan])) for n in (1, 128)}
+        times = {f"milliseconds_{n}": 1e3 * min(found.get(str(n), [math.nan])) for n in (1, 32)}
+        return {**{name: value for name, value in found.get("cost", {}).items() if name in COST}, **times}
 
     def vote(self, study: str, policy: str, **values: Any) -> float:
         """The vote's accuracy, 0 to 1, mean over the seeds, of the runs of a study that have these values.

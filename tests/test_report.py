@@ -145,19 +145,19 @@ def test_a_sweep_tells_the_last_epoch_and_a_comparison_the_best(tmp_path):
 
 
 def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
-    prices = {"translated-60": {"cnn_seed=0": {"1": [0.002, 0.001], "128": [0.0001]}}, "machine": {}}
+    prices = {"translated-60": {"cnn_seed=0": {"1": [0.002, 0.001], "32": [0.0001]}}, "machine": {}}
     (tmp_path / "models.json").write_text(json.dumps(prices))
     results = Results(logs, prices=tmp_path / "models.json")
     table = results.comparison("translated-60").set_index("label")
     assert len(table) == len(studies()["translated-60"].rows)
     cnn = table.loc["CNN"]
     assert cnn["deterministic"] == 0.6 and math.isnan(cnn["vote"]) and cnn["multiply_adds"] == 2000
-    assert (cnn["milliseconds_1"], cnn["milliseconds_128"]) == pytest.approx((1.0, 0.1))
+    assert (cnn["milliseconds_1"], cnn["milliseconds_32"]) == pytest.approx((1.0, 0.1))
     assert cnn["interval"] == pytest.approx(1.96 * (0.6 * 0.4 / 10_000) ** 0.5)
     ram = table.loc["RAM, 6 looks, 12×12, 3 scales"]
     assert (ram["deterministic"], ram["vote"]) == pytest.approx((0.3, 0.6)) and math.isnan(ram["milliseconds_1"])
     text = report.of_comparison(results, "translated-60")
-    assert "96.7 % (Fang, Tian & Yang); 98.4 % (Mnih et al. 2014, another network)" in text and "| 9 of 40 " in text
+    assert "96.66 % (Fang, Tian & Yang, epoch 96); 98.38 % (Mnih et al. 2014, another network)" in text and "| 9 of 40 " in text
     known = {(name, label) for name, plan in studies().items() for label in plan.labels().values()}
     assert {(name, label) for name, rows in published.everything()["comparisons"].items() for label in rows} <= known
 
@@ -197,13 +197,26 @@ def test_verdicts_pair_the_seeds(tmp_path):
 
 
 def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):
-    figure = charts.size(Results(logs).comparison("size"), studies()["size"].left_out)
+    figure = charts.size(Results(logs).comparison("size"), studies()["size"].untrained)
     assert len(figure.axes) == 4
-    assert any("no CNN, 800×800: an epoch takes" in text.get_text() for text in figure.legends[0].get_texts())
-    assert "; CNN, 800×800 (an epoch takes" in report.of_comparison(Results(logs), "size")
+    assert any("CNN, 800×800 untrained: an epoch" in text.get_text() for text in figure.legends[0].get_texts())
     lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
-    assert lines["RAM"] == [60, 100, 200, 400] and lines["RAM with a wide view"][-1] == 800
+    assert lines["RAM"] == lines["RAM with a wide view"] == lines["CNN"] == [60, 100, 200, 400, 800]
     assert {name for name in lines if lines[name]} == {"RAM", "RAM with a wide view", "CNN", "self-attention"}
+
+
+def test_what_is_not_trained_has_a_cost_and_says_why(logs, tmp_path):
+    name = "cnn_canvas=800_seed=0"
+    assert name not in studies()["size"].runs() and studies()["size"].runs(untrained=True)[name].canvas == 800
+    cost = {"parameters": 1, "multiply_adds": 20_000, "pixels_read": 3, "pixels_touched": 4, "pixels": 5}
+    prices = {"size": {name: {"1": [0.2], "32": [0.1], "cost": cost}}, "machine": {"cpu": "Abacus", "cores": 2}}
+    (tmp_path / "models.json").write_text(json.dumps(prices))
+    results = Results(logs, prices=tmp_path / "models.json")
+    row = results.comparison("size").set_index("label").loc["CNN, 800×800"]
+    assert (row["multiply_adds"], row["milliseconds_32"], row["seeds"]) == (20_000, 100, 0)
+    text = report.of_comparison(results, "size")
+    assert "Not trained: " in text and "; CNN, 800×800 (an epoch takes" in text
+    assert "rows are finished" not in text and "on 2 cores of an Abacus" in text
 
 
 def test_claims_are_told_for_each_policy(results):
