@@ -1,6 +1,7 @@
 """Accuracy of every kind, always named: deterministic, sampled, and the vote of M sampled gazes."""
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -76,13 +77,19 @@ class Whole(keras.utils.PyDataset):
         return (tuple(filled),) if more else tuple(filled)
 
 
-def record(recorder: keras.Model, batches: Batches, more: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def record(
+    recorder: keras.Model,
+    batches: Batches,
+    more: np.ndarray | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> dict[str, np.ndarray]:
     """What a compiled model that returns a dict says of all images of `batches`; see `Whole`.
 
-    The recorder has no variables of its own, and the model that it asks is built.
+    The recorder has no variables of its own, and the model that it asks is built. `between` is called after each batch.
     """
     recorder.built = True  # or Keras on JAX builds it on the first batch, and begins its answers with the second
-    found = recorder.predict(Whole(batches, more), verbose=0)
+    after = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: between())
+    found = recorder.predict(Whole(batches, more), verbose=0, callbacks=[after])
     return {name: part[: batches.size] for name, part in found.items()}
 
 
@@ -93,10 +100,12 @@ class Evaluator:
         model: A `Classifier`.
         votes: Sampled gazes per image; 0: the deterministic one alone.
         jit: Compile with XLA.
+        between: Called after each batch, to end it early by an exception.
     """
 
-    def __init__(self, model, votes: int, jit: bool = True):
+    def __init__(self, model, votes: int, jit: bool = True, between: Callable[[], None] = lambda: None):
         self.model = model
+        self.between = between
         self.votes = votes
         self._both = _Both(model, votes)
         self._both.compile(jit_compile=jit)
@@ -108,7 +117,7 @@ class Evaluator:
         Beside them the `thetas (n, looks, 6)` of a model that looks through windows.
         """
         with draws_from(self.model, SEED):
-            return record(self._both, batches)
+            return record(self._both, batches, between=self.between)
 
     def __call__(self, batches: Batches) -> Accuracies:
         labels, found = batches.all_labels(), self.probabilities(batches)

@@ -206,12 +206,13 @@ class Resume(keras.callbacks.Callback):
             variables = _variables(model)
             if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
                 raise ValueError("it was written with another --mixed-precision, or by another version")
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+            self.history = [{name: float(value) for name, value in epoch.items()} for epoch in meta["history"]]
+            self.best_epoch = int(meta["best_epoch"])
+            return len(self.values)
         except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
             raise UserError(f"cannot resume from {path} ({error}): remove that file to start the run anew.") from None
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
-        self.history, self.best_epoch = meta["history"], meta["best_epoch"]
-        return len(self.history)
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.append({name: float(value) for name, value in logs.items()})

@@ -97,6 +97,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
+    except OSError as error:
+        print(
+            f"error: cannot use {error.filename or 'a file'} ({error.strerror or error}): mend what keeps it from "
+            "being read or written, or name another.",
+            file=sys.stderr,
+        )
+        status = 2
     sys.exit(status)
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import pairwise, product
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from nam.errors import UserError, did_you_mean
+from nam.errors import UserError, did_you_mean, first_line
+from nam.files import user_path
 
 DIGIT = 28  # side of the digit box of MNIST, Fashion-MNIST and the enlarged bundled digits, pixels
 
@@ -412,7 +412,11 @@ def named_configs() -> dict[str, dict[str, Any]]:
 
 
 def _named(part: str) -> dict[str, dict[str, Any]]:
-    return json.loads(resources.files("nam").joinpath("configs.json").read_text())[part]
+    file = resources.files("nam").joinpath("configs.json")
+    try:
+        return json.loads(file.read_text())[part]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"cannot read {file} ({first_line(error)}): repair it, or install nam anew.") from None
 
 
 class Study(Values):
@@ -510,7 +514,7 @@ def load_config(name_or_file: str) -> Config:
     named = named_configs()
     if name_or_file in named:
         return Config(**named[name_or_file])
-    path = Path(name_or_file)
+    path = user_path(name_or_file)
     if path.is_dir():
         path = path / "config.json"
     if path.suffix != ".json" and not path.exists():

@@ -11,6 +11,7 @@ from pydantic import Field
 from nam import command, weights
 from nam.config import Values
 from nam.errors import UserError, first_line
+from nam.files import user_path
 
 DESCRIPTION = (
     "Exports the model of a run: uint8 images (batch, height, width, channels) in, `probabilities` (batch, classes) "
@@ -81,7 +82,7 @@ def export(model, path: Path, format: str) -> None:
 def main(argv: Sequence[str]) -> None:
     options = command.options(Options, argv, "python -m nam.export", DESCRIPTION)
     usual = Path(FORMATS[options.format].file)
-    output = Path(options.output).expanduser() if options.output is not None else None
+    output = user_path(options.output) if options.output is not None else None
     if output and usual.suffix and output.suffix != usual.suffix:
         raise UserError(f"the name of a file for {options.format} ends in {usual.suffix}. Received: output={output}")
     if output and not output.parent.is_dir():

@@ -1,10 +1,23 @@
-"""Files that are never half-written."""
+"""Paths that users name, and files that are never half-written."""
 
 import contextlib
 import os
 from pathlib import Path
 
+from nam.errors import UserError, first_line
+
 PARTIAL = ".partial-"
+
+
+def user_path(name: str | Path) -> Path:
+    """The path that a user named, `~` being a home. Raises `UserError` where no file could be of that name."""
+    try:
+        path = Path(name).expanduser()
+        path.exists()  # which is a question that cannot be asked of every name
+    except (OSError, RuntimeError, ValueError) as error:
+        what = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"there can be no {str(name)[:100]!r} ({what}): name another path.") from None
+    return path
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pydantic import Field
 from nam import command, weights
 from nam.config import Values
 from nam.errors import UserError
+from nam.files import user_path
 
 DESCRIPTION = (
     "Classifies image files with the deterministic gaze. Images are brought to the size that the model was trained "
@@ -87,7 +88,7 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
         from nam import models
         from nam.runs import MODEL, Run
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.exists():
         if name not in weights.names():
             *others, last = "a run's folder, as logs/runs/NAME", "a .keras file", *weights.names()
@@ -95,23 +96,22 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
         path = weights.find(name)
     if path.suffix != ".keras":
         path = Run.open(path).path / MODEL
-    model = models.load(path)
-    if not isinstance(model, models.Classifier):
-        raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
-    count, names = model.config["classes"], (Run(path.parent).read("dataset.json") or {}).get("classes", ())
+    model, run = models.load(path), Run(path.parent)
+    told = run.read("dataset.json") if path.name == MODEL and run.config() else None
+    count, names = model.config["classes"], (told or {}).get("classes", ())
     return model, names if len(names) == count else [str(i) for i in range(count)], path
 
 
 def find(names: Sequence[str]) -> list[Path]:
     """The image files that the names stand for; a folder stands for all that lie in it, at any depth."""
-    from nam.data.images import SUFFIXES
+    from nam.data.images import is_image
 
     if "" in names:
         raise UserError("an image has an empty name: name a PNG or JPEG file, or a folder of them.")
     found = []
-    for path in map(Path, names):
+    for path in map(user_path, names):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(filter(is_image, path.rglob("*")))
             if not inside:
                 raise UserError(f"{path} holds no PNG or JPEG image: name a folder or a file that does.")
             found += inside

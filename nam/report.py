@@ -14,6 +14,7 @@ from scipy import stats
 from nam import charts, claims, command, published
 from nam.config import Config, Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
+from nam.files import user_path
 from nam.results import COST, POLICIES, VOTE, Results
 from nam.runs import Run
 
@@ -108,9 +109,9 @@ def main(argv: Sequence[str]) -> None:
     chosen = choose_studies(options.names)
     timings = _measured(options.timings, TIMINGS, "claims about time stay open; name it with --timings")
     prices = _measured(options.prices, PRICES, "models have no time per image; name it with --prices")
-    results = Results(Path(options.logs).expanduser(), timings, prices)
+    results = Results(user_path(options.logs), timings, prices)
     text, figures = report(results, chosen)
-    folder = Path(options.folder).expanduser()
+    folder = user_path(options.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
@@ -126,7 +127,7 @@ def _measured(named: str | None, usual: Path, without: str) -> Path | None:
     if named is None and not usual.exists():
         print(f"{usual} is not here: {without}")
         return None
-    return Path(named).expanduser() if named else usual
+    return user_path(named) if named else usual
 
 
 def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, Figure]]:

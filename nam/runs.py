@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nam.config import FORMAT, Config, Execution, named_configs, without_format
 from nam.errors import UserError
-from nam.files import clear, replacing
+from nam.files import clear, replacing, user_path
 
 MODEL = "model.keras"
 STATE = "state.npz"  # all that it takes to go on with training
@@ -62,7 +62,12 @@ class _Result(_Relied):
     dataset: _Dataset
 
 
-SHAPES = {"dataset.json": _Dataset, "result.json": _Result}
+class _Card(_Relied):
+    changes: str = ""
+    mixed_precision: bool = False
+
+
+SHAPES = {"dataset.json": _Dataset, "result.json": _Result, "hardware.json": _Card}
 
 
 class Busy(UserError):
@@ -88,7 +93,7 @@ class Run:
         for field, name in names.items():
             if re.search(r"[/\\\0\ud800-\udfff]|^\.|^$", name) or len(name.encode()) > 200:
                 raise UserError(f"{field} must be a plain folder name of at most 200 letters. Received: {field}={name}")
-        run = cls(Path(execution.logs).expanduser() / names["study"] / names["name"])
+        run = cls(user_path(execution.logs) / names["study"] / names["name"])
         existing = run.config()
         if existing not in (None, config):
             there, here = (json.loads(one.to_json()) for one in (existing, config))
@@ -103,7 +108,7 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run in a folder. Raises `UserError` if there is none, or none that has a model yet."""
-        run = cls(path.expanduser())
+        run = cls(user_path(path))
         if run.read("config.json") is None:
             raise UserError(f"{path} is not a run's folder: name one that holds a config.json, as logs/runs/NAME.")
         if not (run.path / MODEL).exists():
@@ -136,10 +141,11 @@ class Run:
             self.write("config.json", json.loads(config.to_json()))
             self.write("dataset.json", dataset)
             card = {**machine.card(), **how}
-            changes = machine.other_versions(before, card) if before else ""
+            begun = before and (self.path / STATE).exists()
+            changes = machine.other_versions(before, card) if begun else ""
             if changes:
                 print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
-            if told := "; then ".join(filter(None, (before.get("changes"), changes))):
+            if told := "; then ".join(filter(None, (begun and before.get("changes"), changes))):
                 card["changes"] = told
             self.write("hardware.json", card)
         except OSError as error:

@@ -62,6 +62,8 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         if result["dataset"]["classes"] != [str(i) for i in range(10)]:
             raise UserError(f"{run.path} knows other classes than digits, whose names would be lost: ship another run.")
     seeds = [config.seed for config in configs]
+    if len({*seeds}) < len(seeds):
+        raise UserError("two runs have the same seed: name each seed once.")
     shares = pd.DataFrame([result["test"] for result in results], index=[f"seed {seed}" for seed in seeds])
     shares = shares.reindex(columns=list(KINDS)).dropna(axis="columns").rename(columns=KINDS)
     best = max(range(len(runs)), key=lambda i: results[i]["validation"]["deterministic"])

@@ -19,6 +19,7 @@ from nam import command, events
 from nam.config import Config, Execution, Study, Values, choose_studies
 from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
 from nam.errors import UserError, first_line
+from nam.files import user_path
 from nam.runs import MODEL, Busy, Run, only_one
 from nam.signals import KINDS, Stopped
 
@@ -181,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
             policies = f"; policies {', '.join(study.policies)}" if study.vary else ""
             print(f"  all else {'as published' if study.vary else 'by default'}, but {fixed}{policies}")
         return 0
-    logs = Path(options.logs).expanduser()
+    logs = user_path(options.logs)
     left = [task for task in todo if not task.is_done(logs)]
     if len(left) < len(todo):
         print(f"{len(todo) - len(left)} of {len(todo)} runs are finished")

@@ -111,7 +111,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.validation,
                         lambda epoch: schedule.learning_rate(config, epoch, resume.values),
                         partial(schedule.std, config) if config.exploration == "annealed" else None,
-                        Evaluator(model, config.votes, jit),
+                        Evaluator(model, config.votes, jit, signals.check),
                     ),
                     callbacks.Record(
                         events, splits.validation, config.epochs, splits.spec.classes, not execution.no_pictures
@@ -121,7 +121,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                 ],
                 verbose=1 if sys.stdout.isatty() else 2,
             )
-            evaluator = Evaluator(models.load(run.path / MODEL), VOTES, jit)
+            evaluator = Evaluator(models.load(run.path / MODEL), VOTES, jit, signals.check)
             found = {
                 "test": None if execution.no_test else evaluator(splits.test).shares(),
                 "validation": evaluator(splits.validation).shares(),
@@ -173,17 +173,21 @@ def _tested(run, result: dict[str, Any], splits, execution: Execution) -> dict[s
     from nam.runs import MODEL, lost
 
     run.check_data(splits.told())
-    model = models.load(run.path / MODEL)
-    with _plainly(splits):
-        found = Evaluator(model, VOTES, _jit(model, execution))(splits.test).shares()
-    result = {**result, "test": found}
-    try:
-        with run.claim(), contextlib.closing(EventFile(run.path)) as file:
-            tell(file, {"test": found}, result["epochs"])
+    with run.claim():
+        result = run.read("result.json") or result
+        if result.get("test"):  # another process has asked meanwhile
+            return result
+        model = models.load(run.path / MODEL)
+        with _plainly(splits):
+            found = Evaluator(model, VOTES, _jit(model, execution))(splits.test).shares()
+        result = {**result, "test": found}
+        try:
             run.write("result.json", result)
-    except OSError as error:
-        raise lost(run, error) from None
-    return result
+            with contextlib.closing(EventFile(run.path)) as file:
+                tell(file, {"test": found}, result["epochs"])
+        except OSError as error:
+            raise lost(run, error) from None
+        return result
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import filelock
@@ -15,19 +16,21 @@ from tests.small import JIT, run
 PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
 PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
 
+# Of these every test is a case.
+FAULTS = [f"tests/test_{name}.py" for name in ("faults", "security", "endurance", "reproducibility")]
+
 # What a shell starts in the background ignores SIGINT, and hands that on to the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints how many cases the tests tried that record them as a property."""
-    tried = {
-        report.nodeid: count
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for name, count in getattr(report, "user_properties", ())
-        if name == "cases"
-    }
+    """Prints how many cases the tests tried that record them as a property, and how many the tests of faults are."""
+    tried = Counter()
+    for report in terminalreporter.stats.get("passed", ()):
+        cases = dict(report.user_properties).get("cases")
+        file = report.nodeid.partition("::")[0]
+        if cases or file in FAULTS:
+            tried[report.nodeid if cases else file] += cases or 1
     if tried:
         terminalreporter.section("cases tried")
         for test, count in tried.items():

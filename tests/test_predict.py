@@ -131,6 +131,8 @@ def test_a_run_tells_the_names_of_its_classes(finished):
         (["."], "holds no PNG or JPEG image"),
         (["text.png"], "cannot read the image"),
         ([""], "an image has an empty name"),
+        (["a" * 300 + ".png"], "there can be no 'aaa"),
+        (["~nobody-of-that-name/a.png"], "there can be no '~nobody"),
         (["text.png", "--figure", "nowhere/out.png"], "there is no folder nowhere"),
         (["text.png", "--figure", "noext"], "the name of a picture ends in .png or .jpg"),
         (["text.png", "--gif", "film.png"], "the name of a picture ends in .gif"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import ImageFile
+from PIL import EpsImagePlugin, ImageFile
 
 from nam import callbacks, models, predict
 from nam.config import Config, Execution
@@ -119,6 +120,33 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_at_once(tmp_path, monkey
     assert path.stat().st_size < 2**17
     with pytest.raises(UserError, match="16,777,216 bytes, 1,048,576 at most are read"):
         svhn.crops(path)
+
+
+def test_a_long_name_in_an_archive_is_not_unpacked(tmp_path, monkeypatch):
+    part, path = write(tmp_path / "train", [[(1, 5, 5, 10, 20)]]), tmp_path / "bomb.tar.gz"
+    monkeypatch.setattr(svhn, "MAX_BYTES", 2**20)
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("a" * 2**24))
+        archive.add(part / svhn.STRUCT, f"train/{svhn.STRUCT}")
+    with pytest.raises(UserError, match="bytes at one place, 1,048,576 at most are read"):
+        svhn.crops(path)
+
+
+def test_an_image_starts_no_program(tmp_path, monkeypatch):
+    path, called = tmp_path / "page.png", []
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *words, **how: called.append(words))
+    with pytest.raises(UserError, match="cannot read the image"):
+        images.decode(path, 1)
+    assert not called
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / name / "pipe.png")
+    with pytest.raises(UserError, match="has 0 sub-folders with PNG or JPEG images"):
+        images.find(tmp_path)
 
 
 def bomb(side):

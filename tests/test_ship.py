@@ -90,6 +90,7 @@ def test_what_cannot_be_shipped_is_told(two, folder, tmp_path):
     for words, told in [
         (["a", str(untested)], "was not tested"),
         (["a", str(two[0].path), str(other)], "differ in more than their seeds"),
+        (["a", str(two[0].path), str(two[0].path)], "two runs have the same seed"),
         (["a", str(tmp_path)], "is not a run's folder"),
         (["../a", str(two[0].path)], "a model's name is"),
     ]:

@@ -1,5 +1,6 @@
 """Whole runs, small: what they leave behind, and that nothing is lost when they are stopped."""
 
+import io
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from nam.config import Config, Execution, load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
+from nam.signals import Stopped
 from tests.data.test_sources import offline
 from tests.small import FLAGS, JIT, SMALL, run
 
@@ -352,8 +354,29 @@ def test_a_changed_state_file_is_told(tmp_path, monkeypatch):
     with pytest.raises(Crash):
         run(tmp_path, epochs=1)
     state = tmp_path / "runs" / "run" / callbacks.STATE
-    state.write_bytes(state.read_bytes()[:1000])
+    whole = state.read_bytes()
+    state.write_bytes(whole[:1000])
     with pytest.raises(UserError, match="cannot resume from .*remove that file"):
+        run(tmp_path, epochs=1)
+    with np.load(io.BytesIO(whole)) as found:
+        arrays = dict(found)
+    for meta in ({}, {"history": [5], "best_epoch": 0}, {"history": [{"loss": "a"}], "best_epoch": 0}):
+        with state.open("wb") as file:
+            np.savez(file, **{**arrays, "meta": np.array(json.dumps(meta))})
+        with pytest.raises(UserError, match="cannot resume from .*remove that file"):
+            run(tmp_path, epochs=1)
+
+
+def test_a_signal_ends_validation_too(tmp_path, monkeypatch):
+    probabilities = Evaluator.probabilities
+
+    def signalled(self, batches):
+        os.kill(os.getpid(), signal.SIGTERM)
+        probabilities(self, batches)
+        pytest.fail("validated to its end")
+
+    monkeypatch.setattr(Evaluator, "probabilities", signalled)
+    with pytest.raises(Stopped):
         run(tmp_path, epochs=1)
 
 

@@ -42,6 +42,11 @@ class Folder:
         return np.stack([place(path, self.shape).pixels for path in self.paths[indices]])
 
 
+def is_image(path: Path) -> bool:
+    """Whether it is called as an image file is, and is one that can be read to its end."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 class Placed(NamedTuple):
     """An image file in the middle of a black canvas."""
 
@@ -55,9 +60,7 @@ def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     if not root.is_dir():
         raise UserError(f"no folder {root}: name one that has a sub-folder of PNG or JPEG images per class.")
     found = {
-        folder.name: sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
+        folder.name: sorted(filter(is_image, folder.iterdir())) for folder in sorted(root.iterdir()) if folder.is_dir()
     }
     found = {name: paths for name, paths in found.items() if paths}
     if len(found) < 2:
@@ -127,7 +130,7 @@ def _opened(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below
-            opened = Image.open(path)
+            opened = Image.open(path, formats=("PNG", "JPEG"))  # others would start programs, as Ghostscript
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it holds {image.width:,} × {image.height:,} pixels, {MAX_PIXELS:,} at most are read")

@@ -14,6 +14,7 @@ from nam.config import DIGIT, FOLDER, Config
 from nam.data import svhn
 from nam.data.images import Folder, find, resized
 from nam.errors import UserError, first_line
+from nam.files import user_path
 
 VALIDATION_SHARE = 0.1
 PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
@@ -99,7 +100,7 @@ def prepared(name: str, data_dir: str | None) -> Path | None:
 
 
 def _data_dir(data_dir: str | None) -> Path:
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return user_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def _cannot_download() -> str | None:
@@ -260,7 +261,7 @@ def _bundled(config: Config) -> Source:
 
 def _folder(config: Config) -> Source:
     """A folder of one sub-folder per class: a tenth of each class validates, another tenth tests."""
-    root = Path(config.dataset[len(FOLDER) :]).expanduser()
+    root = user_path(config.dataset[len(FOLDER) :])
     paths, labels, classes = find(root)
     rng = np.random.default_rng(config.seed)
     splits = ([], [], [])  # test, validation, train

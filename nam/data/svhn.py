@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import gzip
 import io
 import json
 import shutil
@@ -30,7 +31,7 @@ HOME = "http://ufldl.stanford.edu/housenumbers/"  # its archives are train.tar.g
 MARGIN = 1.3  # side of the square around a number, relative to the number's longer side
 STRUCT = "digitStruct.mat"
 CACHE = "crops.npz"
-MAX_BYTES = 2**30  # of a file in an archive; the largest published is a tenth of that
+MAX_BYTES = 2**28  # of a file in an archive; the largest published has less than half of that
 
 
 class Numbers(NamedTuple):
@@ -177,17 +178,20 @@ def _opened(path: Path) -> Iterator[tuple[object, dict[str, Callable]]]:
         yield path / STRUCT, {file.name: partial(Path, file) for file in path.iterdir() if file.is_file()}
         return
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            members = {Path(member.name).name: member for member in archive if member.isfile()}
-            if STRUCT not in members:
-                raise UserError(f"{path} has no {STRUCT}: take another copy from {HOME}")
-
-            def content(member: tarfile.TarInfo) -> bytes:
-                if member.size > MAX_BYTES:
+        with _Unpacked(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as archive:
+            members = {}
+            for member in archive:
+                if member.size > MAX_BYTES:  # told before what follows it is looked for
                     raise UserError(
                         f"{member.name!r} in {path} has {member.size:,} bytes, {MAX_BYTES:,} at most are read: take "
                         f"another copy from {HOME}"
                     )
+                if member.isfile():
+                    members[Path(member.name).name] = member
+            if STRUCT not in members:
+                raise UserError(f"{path} has no {STRUCT}: take another copy from {HOME}")
+
+            def content(member: tarfile.TarInfo) -> bytes:
                 return archive.extractfile(member).read()
 
             def image(member: tarfile.TarInfo) -> _Named:
@@ -200,6 +204,15 @@ def _opened(path: Path) -> Iterator[tuple[object, dict[str, Callable]]]:
             )
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"cannot read {path} ({first_line(error)}): take another copy from {HOME}") from None
+
+
+class _Unpacked(gzip.GzipFile):
+    """A `.gz` file of which no more than `MAX_BYTES` are unpacked at once, as a long name in an archive would be."""
+
+    def read(self, size=-1):
+        if size is not None and size > MAX_BYTES:
+            raise OSError(f"it holds {size:,} bytes at one place, {MAX_BYTES:,} at most are read")
+        return super().read(size)
 
 
 class _Named(io.BytesIO):

@@ -59,12 +59,15 @@ def build(config: Config, spec: Spec) -> keras.Model:
     return model
 
 
-def load(path: Path) -> keras.Model:
-    """The uncompiled model of a `.keras` file, loaded in Keras's safe mode: no code of the file's is run."""
+def load(path: Path) -> Classifier:
+    """The uncompiled model of a `.keras` file of nam's, loaded in Keras's safe mode: no code of the file's is run."""
     if not path.is_file():
         raise UserError(f"there is no model {path}: name a run's folder or its .keras file.")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken file shows as any of a dozen exceptions
         reason = first_line(error).rstrip(".")
         raise UserError(f"cannot load the model {path} ({reason}): train its run anew, or take another copy.") from None
+    if not isinstance(model, Classifier):
+        raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
+    return model

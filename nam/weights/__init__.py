@@ -21,7 +21,7 @@ def names() -> list[str]:
 def find(name: str) -> Path:
     """The `.keras` file of one of `names`. Raises `UserError` if it is not the file that was added."""
     path = FOLDER / f"{name}.keras"
-    if not path.is_file() or _sum(path) != _sums()[path.name]:
+    if not path.is_file() or _sum(path) != _sums().get(path.name):
         raise UserError(f"{path} is not the model that nam came with: install nam anew.")
     return path
 
@@ -51,7 +51,7 @@ def _sums() -> dict[str, str]:
     """The sums by the names of the files."""
     path = FOLDER / SUMS
     lines = path.read_text().splitlines() if path.is_file() else []
-    return {file: digest for digest, file in (line.split("  ") for line in lines)}
+    return {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
 
 
 def _sum(path: Path) -> str:
