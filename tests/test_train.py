@@ -267,7 +267,6 @@ def test_the_best_epoch_is_that_of_what_is_asked_for(fields, kind):
     assert train._monitored(Config(**fields)) == kind
 
 
-@pytest.mark.skipif(JIT, reason="JAX makes an optimizer's variables before it traces")
 def test_an_epoch_is_validated_with_as_many_gazes_as_asked_for(tmp_path, monkeypatch):
     asked, measure = [], Evaluator.__call__
     monkeypatch.setattr(Evaluator, "__call__", lambda self, data: asked.append(self.votes) or measure(self, data))
@@ -276,6 +275,7 @@ def test_an_epoch_is_validated_with_as_many_gazes_as_asked_for(tmp_path, monkeyp
     assert found["test"]["votes"] == found["validation"]["votes"] == 10
 
 
+@pytest.mark.skipif(JIT, reason="JAX makes an optimizer's variables before it traces")
 def test_a_step_is_traced_once(tmp_path, monkeypatch):
     step, traced = models.RecurrentAttention.train_step, []
 
