@@ -26,7 +26,7 @@ _GAZE = (
     "glimpses scales scale_factors bandwidth padding retina std policy core samples advantage reward loss_steps "
     "first_location policy_gradient exploration std_end reinforce_weight baseline_weight initializer votes"
 )
-_TRANSFORMER = "first_transformation what_weight where_weight theta_weights"
+_TRANSFORMER = "first_transformation theta_gradient what_weight where_weight theta_weights"
 OWNERS = {
     **dict.fromkeys(_GAZE.split(), ("ram",)),
     **dict.fromkeys(_TRANSFORMER.split(), ("edram",)),
@@ -181,6 +181,11 @@ class Config(Values):
     first_transformation: Literal["identity", "context"] = Field(
         "context", description="edram's first look: at the whole image, or where its coarse view of that says"
     )
+    theta_gradient: Literal["flowing", "stopped"] = Field(
+        "flowing",
+        description="what trains where edram looks: localisation and classification (flowing), or localisation only, "
+        "which finds the target much sooner (stopped)",
+    )
     what_weight: float = Field(1.0, ge=0, le=1000, description="weight of the classification in edram's loss")
     where_weight: float = Field(1.0, ge=0, le=1000, description="weight of the localisation in edram's loss")
     theta_weights: tuple[float, float, float, float, float, float] = Field(
@@ -297,6 +302,11 @@ class Config(Values):
                 f"reading={self.reading}"
             )
         digit = self.digit_size or DIGIT
+        if folder and self.theta_gradient == "stopped":
+            raise UserError(
+                "a folder does not say where in its images to look, so only the classification can train that: set "
+                "--theta-gradient flowing."
+            )
         if folder and self.digit_size:
             raise UserError("digit_size is for digits, and the images of a folder keep their size: leave it out.")
         canvas = self.canvas or CANVAS.get(task) or (None if folder else digit)

@@ -24,7 +24,9 @@ class Options(Values):
     runs: command.RunNames = Field(
         description="folder of the run, as logs/runs/NAME; of numbers also several, which are then asked together"
     )
-    split: Literal["test", "validation"] = Field("test", description="images to evaluate on")
+    split: Literal["test", "validation", "train"] = Field(
+        "test", description="images to evaluate on; train: of the digits of training, but drawn anew"
+    )
     votes: int = Field(VOTES, ge=1, le=100, description="sampled gazes of the vote")
     seeds: int = Field(
         5, ge=1, le=1000, description="how often gazes are sampled anew; accuracies have intervals over these seeds"
@@ -89,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
             run.write("transfer.json", {"split": options.split, "accuracy": found})
         return
     model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
-    split, classes = getattr(splits, options.split), splits.spec.classes
+    split, classes = splits.asked(options.split), splits.spec.classes
     found = {
         "split": options.split,
         **evaluation.evaluate(model, split, options.votes, options.seeds, options.exit_confidence),

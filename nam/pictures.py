@@ -80,7 +80,16 @@ class WindowsView(View):
     name = "windows"
 
     def figure(self, images, seen, titles):
-        return plots.windows(images, np.concatenate([one.thetas for one in seen]), titles)
+        texts = [text for one in seen for text in self._texts(one)]
+        return plots.windows(images, np.concatenate([one.thetas for one in seen]), texts, titles)
+
+    def _texts(self, seen: Read) -> list[list[str]]:
+        """What stands at each window of each image: its number, or the digit read there; nothing after the last."""
+        looks, targets = seen.thetas.shape[1], self.model.targets
+        if targets == 1:
+            return [[str(look + 1) for look in range(looks)]] * len(seen.thetas)
+        of_looks = np.repeat(read(seen.probabilities), looks // targets, axis=1)
+        return [[self._text([label]) for label in labels] for labels in of_looks]
 
     def of_split(self, split):
         batch = split.batch(0)
@@ -92,7 +101,10 @@ class WindowsView(View):
         looks = seen.thetas.shape[1]
         repeated = np.repeat(images, looks, axis=0).astype("float32") / 255
         patches = ops.convert_to_numpy(self.model.sensor(repeated, seen.thetas.reshape(-1, 6)))
-        titles = [[_answer(p, self.classes) for p in answers] for answers in seen.looks]
+        titles = [
+            [text and _answer(p, self.classes) for p, text in zip(*pair, strict=True)]
+            for pair in zip(seen.looks, self._texts(seen), strict=True)
+        ]
         return plots.steps(images, seen.thetas, patches.reshape(len(images), looks, *patches.shape[1:]), titles)
 
 

@@ -66,36 +66,37 @@ def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[s
     return figure
 
 
-def windows(images, thetas, titles: Sequence[str] = ()) -> Figure:
-    """Images with the windows read in them: a numbered parallelogram per look, dark for the first, bright for the last.
+def windows(images, thetas, texts: Sequence[Sequence[str]], titles: Sequence[str] = ()) -> Figure:
+    """Images with the windows read in them: a parallelogram per look, dark for the first, bright for the last.
 
     Args:
         images: `(n, height, width, channels)` uint8.
         thetas: `(n, looks, 6)`, see `nam.layers.sampling.affine_grid`.
+        texts: Of each image, what stands at each window; where that is nothing there is no window.
         titles: One per image.
     """
     figure, axes = _grid(len(images), columns=4, side=3.0, title=0.25)
     for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
         _show(axis, image)
-        for look, (color, text_color) in enumerate(_colors(thetas.shape[1])):
-            corners = _parallelogram(thetas[i, look], image)
+        for theta, text, (color, text_color) in zip(thetas[i], texts[i], _colors(thetas.shape[1]), strict=True):
+            if not text:
+                continue
+            corners = _parallelogram(theta, image)
             axis.add_patch(Polygon(corners, fill=False, color=color, linewidth=1.5))
-            label = {"facecolor": color, "pad": 1, "linewidth": 0}
-            x, y = np.clip(corners[0], 0, image.shape[1::-1])  # a window may begin far outside
-            axis.text(x, y, str(look + 1), color=text_color, fontsize=7, va="bottom", bbox=label)
+            _tag(axis, np.clip(corners[0], 0, image.shape[1::-1]), text, color, text_color)  # it may begin far outside
         if i < len(titles):
             axis.set_title(titles[i], fontsize=10)
     return figure
 
 
-def steps(images, thetas, patches, titles: Sequence[Sequence[str]] = ()) -> Figure:
+def steps(images, thetas, patches, titles: Sequence[Sequence[str]]) -> Figure:
     """Images and what was read in them, a row each, a column for every look: its window, and below what it showed.
 
     Args:
         images: `(n, height, width, channels)` uint8.
         thetas: `(n, looks, 6)`.
         patches: `(n, looks, side, side, channels)` in [0, 1].
-        titles: Of each image, one per look.
+        titles: Of each image, one per look; where that is empty the look is left out.
     """
     n, looks = thetas.shape[:2]
     figure = Figure(figsize=(1.5 * looks, 3.2 * n), layout="constrained")
@@ -103,11 +104,14 @@ def steps(images, thetas, patches, titles: Sequence[Sequence[str]] = ()) -> Figu
     for i in range(n):
         for look, (color, _) in enumerate(_colors(looks)):
             above, below = axes[2 * i, look], axes[2 * i + 1, look]
+            if not titles[i][look]:
+                above.set_axis_off()
+                below.set_axis_off()
+                continue
             _show(above, images[i])
             above.add_patch(Polygon(_parallelogram(thetas[i, look], images[i]), fill=False, color=color, linewidth=1.5))
             _show(below, _bytes(np.clip(patches[i, look], 0, 1)))
-            if i < len(titles):
-                above.set_title(titles[i][look], fontsize=8)
+            above.set_title(titles[i][look], fontsize=8)
     return figure
 
 
@@ -115,20 +119,21 @@ def by_look(found: Mapping[str, Sequence[float]]) -> Figure:
     """Accuracy and overlap with the target after each look.
 
     Args:
-        found: By look, shares of 1: `overlap` with the target, and where there is one, accuracy of its answer `alone`
-            and of the `mean` so far.
+        found: By look, shares of 1: `overlap` with the target, and where there is but one, accuracy of its answer
+            `alone` and of the `mean` so far.
     """
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    accuracy, overlap = figure.subplots(1, 2)
     looks = range(1, len(found["overlap"]) + 1)
-    for name, label in (("alone", "its answer alone"), ("mean", "mean of the answers so far")):
-        if name in found:
+    answers = {"alone": "its answer alone", "mean": "mean of the answers so far"} if "alone" in found else {}
+    figure = Figure(figsize=(8 if answers else 4, 3.4), layout="constrained")
+    *others, overlap = axes = figure.subplots(1, 2 if answers else 1, squeeze=False)[0]
+    for accuracy in others:
+        for name, label in answers.items():
             accuracy.plot(looks, 100 * np.array(found[name]), marker=".", label=label)
-            accuracy.legend(fontsize=8)
-    accuracy.set(xlabel="look", ylabel="accuracy, %")
+        accuracy.legend(fontsize=8)
+        accuracy.set(xlabel="look", ylabel="accuracy, %")
     overlap.plot(looks, found["overlap"], marker=".")
     overlap.set(xlabel="look", ylabel="overlap with the target (IoU)", ylim=(0, 1))
-    for axis in (accuracy, overlap):
+    for axis in axes:
         axis.grid(alpha=0.3)
         axis.locator_params(axis="x", integer=True)
     return figure
@@ -351,8 +356,12 @@ def _path(axis, image, locations, window: int, looks: int | None = None, boxes: 
     for look in range(len(locations))[-(boxes or len(locations)) :]:
         corner, (color, text_color) = _corner(image, locations[look], window), colors[look]
         axis.add_patch(Rectangle(corner, window, window, fill=False, color=color, linewidth=1.5))
-        label = {"facecolor": color, "pad": 1, "linewidth": 0}
-        axis.text(*corner, str(look + 1), color=text_color, fontsize=7, va="bottom", bbox=label)
+        _tag(axis, corner, str(look + 1), color, text_color)
+
+
+def _tag(axis, corner, text: str, color, text_color: str) -> None:
+    box = {"facecolor": color, "pad": 1, "linewidth": 0}
+    axis.text(*corner, text, color=text_color, fontsize=7, va="bottom", bbox=box)
 
 
 def _colors(looks: int) -> list[tuple[np.ndarray, str]]:

@@ -67,6 +67,11 @@ def compared(study: str, label: str) -> list[dict[str, Any]]:
     return everything()["comparisons"].get(study, {}).get(label, [])
 
 
+def elsewhere(study: str) -> list[dict[str, Any]]:
+    """What was published of systems and tasks that nam has not: `system`, `task`, `accuracy`, `millions` of weights."""
+    return everything()["elsewhere"].get(study, [])
+
+
 def is_baseline(config: Config) -> bool:
     """Whether the config is the published one, whatever its policy, copies, epochs and seed."""
     return not _changed(config) and config.learning_rate == named_configs()["published"]["learning_rate"]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 from scipy import stats
 
-from nam import charts, claims, command, published
+from nam import charts, claims, command, plots, published, scorecard, transfer
 from nam.config import Config, Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
 from nam.files import user_path
@@ -155,6 +155,10 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
         if name == "size":
             figures["size.png"] = charts.size(results.comparison(name), chosen[name].untrained)
             parts.append("![error and cost against the side of the canvas](size.png)")
+        for label, run in _runs(results, name):
+            if "windows" in (found := run.read("evaluation.json") or {}):
+                figures[f"{name}-{run.path.name}.png"] = plots.by_look(found["windows"])
+                parts.append(f"![{label}, look by look]({name}-{run.path.name}.png)")
     waiting = [name for name in chosen if name not in _begun(results, chosen)]
     if waiting:
         parts.append(f"No run is finished of the studies {', '.join(waiting)}.")
@@ -367,6 +371,8 @@ def of_comparison(results: Results, name: str) -> str:
         ],
         "one sampled gaze": table["sampled"].map(_percent),
         "vote of 10": table["vote"].map(_percent),
+        "digits right": table["digits"].map(_percent),
+        "overlap of windows (IoU)": table["overlap"].map(_number),
         **{kind.replace("_", " "): table[kind].map(_count) for kind in COST if plan.test or table[kind].nunique() > 1},
         "core-s/epoch": table["core_seconds"].map(_count),
         "best epoch": [
@@ -385,9 +391,30 @@ def of_comparison(results: Results, name: str) -> str:
     told += [VERDICTS] if table["seeds"].max() > 1 else []
     told += [PRICED.format(**results.priced)] if results.priced else []
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.untrained.items())
-    return (
-        f"{plan.question}{missing} ({'; '.join(told)}.){without and f' Not trained: {without}.'}\n\n{_markdown(shown)}"
-    )
+    parts = [
+        f"{plan.question}{missing} ({'; '.join(told)}.){without and f' Not trained: {without}.'}",
+        _markdown(shown),
+    ]
+    for label, run in _runs(results, name):
+        if moved := run.read("transfer.json"):
+            parts += [f"**{label}**, on other images (split {moved['split']}):", transfer.table(moved["accuracy"])]
+        if both := run.read("together.json"):
+            parts += [f"**{label}**, together with others:", scorecard.together(both)]
+    if others := published.elsewhere(name):
+        systems = pd.DataFrame({
+            "published elsewhere": each["system"],
+            "task": each["task"],
+            "accuracy": _as_printed(each["accuracy"], 2),
+            "millions of parameters": each.get("millions", ""),
+        } for each in others)  # fmt: skip
+        parts.append(_markdown(systems))
+    return "\n\n".join(parts)
+
+
+def _runs(results: Results, study: str) -> list[tuple[str, Run]]:
+    """The finished runs of a comparison, with what they are called."""
+    finished = results.runs(study).dropna(subset="deterministic")
+    return [(row.value, Run(row.folder)) for row in finished.itertuples()]
 
 
 def _values(values: Mapping[str, Any]) -> str:

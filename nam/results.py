@@ -16,6 +16,7 @@ from nam.runs import Run
 KINDS = {
     "vote": f"vote of {VOTES} gazes", "sampled": "one sampled gaze", "deterministic": "deterministic gaze"
 }  # fmt: skip
+MORE = ("digits", "overlap")  # shares that only some models have
 POLICIES = ("frozen", "learned")
 VOTE = "val_vote_accuracy"  # as `events.history` calls it
 AFTER_EPOCHS = {"vote": VOTE, "sampled": "val_sampled_accuracy", "deterministic": "val_accuracy"}  # alike
@@ -118,10 +119,11 @@ class Results:
     def comparison(self, study: str) -> pd.DataFrame:
         """A row for each row of a comparison: means over the seeds of accuracies, times and cost.
 
-        Accuracies are on the test split if the study uses it, else on validation. `interval` belongs to
-        `deterministic`: half of Student's 95 % from the deviation between seeds, of all rows together, or, if none has
-        several, of that from the choice of images. `best` is the best epoch of those `trained`; `milliseconds_1` and
-        `_32` are those of an image in batches of so many; rows that are not trained have nothing but these and a cost.
+        Accuracies are on the test split if the study uses it, else on validation; `digits` and `overlap` are as in
+        `nam.accuracy.Accuracies`. `interval` belongs to `deterministic`: half of Student's 95 % from the deviation
+        between seeds, of all rows together, or, if none has several, of that from the choice of images. `best` is the
+        best epoch of those `trained`; `milliseconds_1` and `_32` are those of an image in batches of so many; rows that
+        are not trained have nothing but these and a cost.
         With several seeds, `verdict_deterministic` and `verdict_sampled` compare with the first row, seed by seed, as
         equal seeds share their images: a difference is one of more than twice its deviation, of all rows together (with
         many rows, about one in twenty equal ones is told apart). Gazes that do not learn say nothing about deviations.
@@ -139,7 +141,7 @@ class Results:
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
                 "policy": group["policy"].iloc[0], "seeds": seeds,
-                **{kind: group[f"{split}{kind}"].mean() for kind in KINDS},
+                **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *MORE)},
                 "interval": (_student(freedom + 1) ** 2 * between / max(seeds, 1) if freedom else chance) ** 0.5,
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "core_seconds": group["core_seconds"].mean(),
@@ -241,8 +243,8 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
         "value": label,
         "folder": folder,
         **dict(config),
-        **{kind: validation.get(kind, math.nan) for kind in KINDS},
-        **{f"test_{kind}": test.get(kind, math.nan) for kind in KINDS},
+        **{kind: validation.get(kind, math.nan) for kind in (*KINDS, *MORE)},
+        **{f"test_{kind}": test.get(kind, math.nan) for kind in (*KINDS, *MORE)},
         **{f"{split}_images": result.get("dataset", {}).get(split, math.nan) for split in ("validation", "test")},
         **{f"cost_{name}": value for name, value in result.get("cost", {}).items()},
         "trained_epochs": result.get("epochs", math.nan),

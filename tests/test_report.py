@@ -165,6 +165,24 @@ def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
     assert {(name, label) for name, rows in published.everything()["comparisons"].items() for label in rows} <= known
 
 
+def test_what_a_row_was_asked_besides_is_told(logs, tmp_path):
+    shutil.copytree(logs / "edram", tmp_path / "edram")
+    small, forward = (Run(tmp_path / "edram" / f"{name}_seed=0") for name in ("edram-small", "sequence"))
+    result = forward.read("result.json")
+    forward.write("result.json", {**result, "test": {"deterministic": 0.8, "digits": 0.914, "overlap": 0.654}})
+    both = [{"run": name, "reading": name, "whole": 0.7, "digits": 0.8} for name in ("forward", "backward")]
+    forward.write("together.json", {"split": "test", "runs": both, "together": {"whole": 0.812, "digits": 0.9}})
+    small.write("evaluation.json", {"windows": {"overlap": [0.5], "alone": [0.6], "mean": [0.6]}})
+    row = {"task": "cluttered", "canvas": 100, "distractors": 5, "digit_size": None, "images": 9, "deterministic": 0.77}
+    small.write("transfer.json", {"split": "train", "accuracy": [row]})
+    results = Results(tmp_path)
+    text = report.of_comparison(results, "edram")
+    for told in ("91.4 %", "0.65", "18.80%", "77.00%", "on other images (split train)", "ST-CNN, one transformer"):
+        assert told in text, told
+    text, figures = report.report(results, {"edram": studies()["edram"]})
+    assert set(figures) == {"edram-edram-small_seed=0.png"} and "](edram-edram-small_seed=0.png)" in text
+
+
 def test_rows_with_several_seeds_are_compared_with_the_first(results):
     table = results.comparison("recipe").set_index("label")  # on validation, as nothing is tested in a search
     assert table["deterministic"].iloc[0] == pytest.approx(0.3005) and table["seeds"].iloc[0] == 2

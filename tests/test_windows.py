@@ -81,9 +81,16 @@ def test_a_prediction_shows_its_windows(folder, tmp_path):
 def test_windows_are_drawn_where_they_lie(rng):
     images = rng.integers(0, 256, (2, 20, 40, 1)).astype("uint8")
     thetas = framing(np.array([[[0, 0, 10, 10], [5, 5, 20, 10]]] * 2), 20, 40)
-    figure = plots.windows(images, thetas, ["a", "b"])
+    figure = plots.windows(images, thetas, [["1", "2"], ["7", ""]], ["a", "b"])
+    assert [len(axis.patches) for axis in figure.axes] == [2, 1] and figure.axes[1].texts[0].get_text() == "7"
     corners = [patch.get_xy() for patch in figure.axes[0].patches]
     np.testing.assert_allclose(corners[0][:4], [[0, 0], [10, 0], [10, 10], [0, 10]], atol=1e-5)
     np.testing.assert_allclose(corners[1][:4], [[5, 5], [25, 5], [25, 15], [5, 15]], atol=1e-5)
-    figure = plots.steps(images, thetas, rng.random((2, 2, 6, 6, 1)), [["x", "y"]] * 2)
+    figure = plots.steps(images, thetas, rng.random((2, 2, 6, 6, 1)), [["x", "y"], ["z", ""]])
     assert len(figure.axes) == 8 and figure.axes[1].get_title() == "y"
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 1, 0, 1, 0]
+
+
+def test_what_numbers_have_no_accuracy_of_has_no_panel():
+    assert len(plots.by_look({"overlap": [0.5, 0.6]}).axes) == 1
+    assert len(plots.by_look({"overlap": [0.5, 0.6], "alone": [0.1, 0.2], "mean": [0.1, 0.3]}).axes) == 2

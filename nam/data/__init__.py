@@ -28,6 +28,11 @@ class Splits(NamedTuple):
     test: Batches
     spec: Spec
 
+    def asked(self, name: str) -> Batches:
+        """The images that a model is asked about: `test`, `validation`, or `train`, whose digits then lie elsewhere."""
+        found = getattr(self, name)
+        return Batches(found.config, found.examples, TEST) if name == "train" else found
+
     def told(self) -> dict[str, Any]:
         """How many images there are of each split, of which classes, and a checksum of the labels in their order."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -1,7 +1,7 @@
 """Batch normalisation whose statistics are those of a time step."""
 
 import keras
-from keras.layers import BatchNormalization
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="nam")
@@ -24,30 +24,38 @@ class StepNormalization(keras.layers.Layer):
 
     def __init__(self, steps: int, momentum: float = 0.95, epsilon: float = 1e-4, **kwargs):
         super().__init__(**kwargs)
+        self.steps = steps
         self.momentum = momentum
         self.epsilon = epsilon
-        self.steps = [
-            BatchNormalization(
-                momentum=momentum, epsilon=epsilon, center=False, scale=False, dtype=self.dtype_policy, name=f"step_{i}"
-            )
-            for i in range(steps)
-        ]
 
     def build(self, inputs_shape):
-        channels = inputs_shape[-1:]
-        self.gamma = self.add_weight(channels, initializer="ones", name="gamma")
-        self.beta = self.add_weight(channels, initializer="zeros", name="beta")
-        for step in self.steps:
-            step.build(inputs_shape)
+        channels = inputs_shape[-1]
+        self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
+        # A variable for each step: a part of one could not be assigned to on every backend.
+        self.moving = [
+            [
+                self.add_weight((channels,), initializer=initializer, trainable=False, name=f"moving_{name}_{step}")
+                for name, initializer in (("mean", "zeros"), ("variance", "ones"))
+            ]
+            for step in range(self.steps)
+        ]
         self.built = True
 
     def call(self, inputs, step: int = 0, training=False):
-        return self.gamma * self.steps[step](inputs, training=training) + self.beta
+        inputs = ops.cast(inputs, "float32")  # squares overflow in float16
+        mean, variance = self.moving[step]
+        if training:
+            found = ops.moments(inputs, axes=tuple(range(len(inputs.shape) - 1)))
+            for moving, now in zip(self.moving[step], found, strict=True):
+                moving.assign(self.momentum * moving + (1 - self.momentum) * now)
+            mean, variance = found
+        normal = ops.batch_normalization(inputs, mean, variance, -1, self.beta, self.gamma, self.epsilon)
+        return ops.cast(normal, self.compute_dtype)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
 
     def get_config(self):
-        return {
-            **super().get_config(), "steps": len(self.steps), "momentum": self.momentum, "epsilon": self.epsilon
-        }  # fmt: skip
+        own = {"steps": self.steps, "momentum": self.momentum, "epsilon": self.epsilon}
+        return {**super().get_config(), **own}

@@ -18,6 +18,7 @@ PARTS = ("classification", "localisation")
 COARSE = 12  # side of the image that the context network sees
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 FIRST = ("identity", "context")
+GRADIENTS = ("flowing", "stopped")
 
 
 @keras.saving.register_keras_serializable(package="nam")
@@ -28,7 +29,7 @@ class EDRAM(Classifier):
     where; a first LSTM reads gₜ, and the classification network answers from its state alone; a second LSTM reads that
     state, and the emission network makes Aₜ₊₁ of its own: tanh(W h + b), the zooms no less than 0. The second begins
     with what the context network makes of the image, shrunk to 12 × 12. Batch normalisation has statistics of its own
-    for every look, so there are always as many looks as it was trained for.
+    for every look, so there are always as many looks as it was trained for; what reads A itself has none.
 
     Sizes follow from `hidden` H, as published for 512: H / 8, H / 8, H / 4, H / 4, 5 H / 16, 3 H / 8 filters of 3 × 3,
     2 H units in dense layers; H / 32, H / 32, H / 16 filters in the context network. 10.7 million parameters.
@@ -41,6 +42,8 @@ class EDRAM(Classifier):
         hidden: Units of each LSTM; a multiple of 32.
         first_transformation: A₁: the whole image (`"identity"`, as the paper says), or emitted from the context
             (`"context"`, as its code does).
+        theta_gradient: What trains A: the whole loss (`"flowing"`, as published), or the localisation only
+            (`"stopped"`): at first the classification, which reads of places without meaning, holds it back.
         what_weight: α₁, of the classification.
         where_weight: α₂, of the localisation.
         theta_weights: β₁ … β₆, of the elements of A.
@@ -70,6 +73,7 @@ class EDRAM(Classifier):
         bandwidth: int = 26,
         hidden: int = 512,
         first_transformation: str = "context",
+        theta_gradient: str = "flowing",
         what_weight: float = 1.0,
         where_weight: float = 1.0,
         theta_weights: Sequence[float] = (1.0, 0.5, 1.0, 0.5, 1.0, 1.0),
@@ -81,10 +85,11 @@ class EDRAM(Classifier):
                 f"Received: glimpses={glimpses}, hidden={hidden}, bandwidth={bandwidth}"
             )
         check_targets(targets, glimpses)
-        if first_transformation not in FIRST or len(theta_weights) != 6:
+        if first_transformation not in FIRST or theta_gradient not in GRADIENTS or len(theta_weights) != 6:
             raise ValueError(
-                f"first_transformation must be one of {', '.join(FIRST)}, theta_weights six numbers. "
-                f"Received: first_transformation={first_transformation!r}, theta_weights={theta_weights}"
+                f"first_transformation must be one of {', '.join(FIRST)}, theta_gradient of {', '.join(GRADIENTS)}, "
+                f"theta_weights six numbers. Received: first_transformation={first_transformation!r}, "
+                f"theta_gradient={theta_gradient!r}, theta_weights={theta_weights}"
             )
         config = {
             "classes": classes,
@@ -93,6 +98,7 @@ class EDRAM(Classifier):
             "bandwidth": bandwidth,
             "hidden": hidden,
             "first_transformation": first_transformation,
+            "theta_gradient": theta_gradient,
             "what_weight": what_weight,
             "where_weight": where_weight,
             "theta_weights": [float(weight) for weight in theta_weights],
@@ -126,7 +132,8 @@ class EDRAM(Classifier):
             keras.layers.Flatten(dtype=dtype),
             dense(2 * hidden, "what"),
         ]
-        self.where = dense(2 * hidden, "where")
+        # Not normalised: all first looks may be the same, and have no variance.
+        self.where = Dense(2 * hidden, activation="relu", dtype=dtype, name="where")
         self.context_network = [
             layer
             for filters, side in ((hidden // 32, 5), (hidden // 32, 3), (hidden // 16, 3))
@@ -176,10 +183,11 @@ class EDRAM(Classifier):
         answers, thetas = [], []
         for look in range(self.glimpses):
             at = {"step": look, "training": training}
-            seen = self.sensor(images, theta)
+            through = ops.stop_gradient(theta) if self.config["theta_gradient"] == "stopped" else theta
+            seen = self.sensor(images, through)
             for layer in self.what:
                 seen = layer(seen, **at) if isinstance(layer, _Normalized) else layer(seen)
-            hidden, reading = self.reader(seen * self.where(theta, **at), reading)
+            hidden, reading = self.reader(seen * self.where(through), reading)
             answer = hidden
             for layer in self.classification_network:
                 answer = layer(answer, **at)

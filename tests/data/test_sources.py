@@ -75,6 +75,16 @@ def test_the_bundled_digits_are_whole_and_apart():
     assert images.shape == (128, 28, 28, 1) and images.max() == 255
 
 
+def test_digits_of_training_are_asked_about_in_images_that_training_did_not_see():
+    splits = load("digits", task="translated", canvas=40)
+    asked = splits.asked("train")
+    assert asked.size == len(splits.train.examples.labels) and splits.asked("test") is splits.test
+    images = asked.batch(0).images
+    assert not any((image == images[0]).all() for image in splits.train.batch(0).images)
+    asked.on_epoch_end()
+    np.testing.assert_array_equal(asked.batch(0).images, images)
+
+
 def test_an_npz_stands_in_for_tensorflow_datasets(tmp_path, rng):
     arrays = {"x_train": rng.integers(0, 256, (50, 28, 28)).astype("uint8"), "y_train": np.arange(50) % 10}
     arrays |= {"x_test": arrays["x_train"][:20], "y_test": arrays["y_train"][:20]}

@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def compiled(jit=JIT, **values):
 def test_has_the_published_size():
     model = EDRAM()
     model.build((None, 100, 100, 1))
-    assert model.count_params() == 10_779_680  # the paper says 11 million, its code without statistics 10.7
+    assert model.count_params() == 10_766_368  # the paper says 11 million, its code without statistics 10.7
     small = EDRAM(hidden=160)
     small.build((None, 100, 100, 1))
     assert small.cost(100, 100).multiply_adds < 0.1 * model.cost(100, 100).multiply_adds
@@ -66,12 +68,23 @@ def test_the_looks_at_a_target_answer_together(data):
 
 
 def test_what_it_answers_does_not_depend_on_the_second_lstm(data):
-    model = compiled(glimpses=1)
-    before = np.asarray(model(data[0])["logits"])
+    model = compiled(glimpses=3)  # whose emission network tells the same place whatever it reads
+    before = np.asarray(model(data[0])["look_logits"])
     model.mover.set_weights([w + 1 for w in model.mover.get_weights()])
-    np.testing.assert_array_equal(model(data[0])["logits"], before)
+    np.testing.assert_array_equal(model(data[0])["look_logits"], before)
+    model.emission_network.kernel.assign(np.full(model.emission_network.kernel.shape, 0.1))
+    after = np.asarray(model(data[0])["look_logits"])  # where it looks does depend on it
+    assert not np.allclose(after[:, 1:], before[:, 1:])
     model.reader.set_weights([w + 0.1 for w in model.reader.get_weights()])
-    assert not np.array_equal(model(data[0])["logits"], before)
+    assert not np.allclose(np.asarray(model(data[0])["look_logits"])[:, 0], after[:, 0])
+
+
+@pytest.mark.parametrize("gradient", ["flowing", "stopped"])
+def test_only_a_flowing_gradient_lets_the_classification_move_the_windows(data, gradient):
+    model = compiled(theta_gradient=gradient, where_weight=0.0)
+    model.fit(*data, batch_size=20, epochs=2, verbose=0)
+    bias = keras.ops.convert_to_numpy(model.emission_network.bias)
+    assert np.array_equal(bias, [1, 0, 0, 0, 1, 0]) == (gradient == "stopped")
 
 
 def test_the_loss_by_hand():
@@ -107,8 +120,14 @@ def test_fits_with_boxes_and_without_and_learns_where_they_are(data, jit):
 @pytest.mark.parametrize("first", ["identity", "context"])
 def test_one_look_trains_no_second_one(data, first):
     model = compiled(glimpses=1, first_transformation=first)
-    model.fit(*data, batch_size=20, verbose=0)  # Keras warns of weights without a gradient
-    assert model.emission_network.trainable == (first == "context") and not model.mover.trainable
+    before = model.mover.get_weights(), model.emission_network.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Keras warns of weights without a gradient
+        model.fit(*data, batch_size=20, epochs=2, verbose=0)
+    for weights, then in zip(model.mover.get_weights(), before[0], strict=True):
+        np.testing.assert_array_equal(weights, then)
+    moved = [not np.array_equal(*pair) for pair in zip(model.emission_network.get_weights(), before[1], strict=True)]
+    assert moved == [first == "context"] * 2
 
 
 def test_save_and_load_keep_the_answers_on_any_canvas(data, tmp_path, rng):
@@ -148,7 +167,7 @@ def test_the_coarse_view_holds_means(rng):
 
 @pytest.mark.parametrize(
     "arguments", [dict(glimpses=0), dict(hidden=100), dict(bandwidth=8), dict(first_transformation="none"),
-                  dict(theta_weights=(1, 1))]
+                  dict(theta_gradient="none"), dict(theta_weights=(1, 1))]
 )  # fmt: skip
 def test_refuses_values_out_of_their_limits(arguments):
     with pytest.raises(ValueError, match="Received"):
@@ -160,6 +179,8 @@ def test_the_command_is_told_what_the_model_needs():
         Config(model="edram")
     with pytest.raises(UserError, match="Received: bandwidth=26, hidden=100"):
         Config(model="edram", bandwidth=26, hidden=100)
+    with pytest.raises(UserError, match="does not say where in its images.*--theta-gradient flowing"):
+        load_config("edram-small").resolved("folder:images")
     for name in ("edram", "edram-small", "sequence", "svhn"):
         config = load_config(name)
         assert config.model == "edram" and config.resolved(config.dataset or "mnist").canvas in (54, 100)
