@@ -159,7 +159,7 @@ def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
     text = report.of_comparison(results, "translated-60")
     assert (
         "96.66 % (Fang, Tian & Yang, epoch 96); 98.38 % (Mnih et al. 2014, another network)" in text
-        and "| 9 of 40 " in text
+        and "| 9 of 20 " in text
     )
     known = {(name, label) for name, plan in studies().items() for label in plan.labels().values()}
     assert {(name, label) for name, rows in published.everything()["comparisons"].items() for label in rows} <= known
