@@ -15,7 +15,9 @@ from nam import command
 from nam.config import Config
 
 # The study's baseline with one copy; the same eight fragments on every canvas.
-ONE_COPY = Config(samples=1, advantage="learned", distractors=8)
+# Their readings are compared with earlier ones, whatever has become the default since.
+COPIES = {"samples": 4, "first_location": "random", "exploration": "fixed", "batch_size": 128}
+ONE_COPY = Config(**{**COPIES, "samples": 1}, advantage="learned", distractors=8)
 BURST = 0.5  # seconds that one timing takes, about
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.sides import ONE_COPY, Side, in_turns, ratio
+from benchmarks.sides import COPIES, ONE_COPY, Side, in_turns, ratio
 from nam.config import Config
 
 CONFIGURATIONS = {
     "100×100, 4 looks, one copy": ONE_COPY.resolved("digits"),
-    "100×100, 4 looks, 4 copies": Config().resolved("digits"),
-    "cluttered 60×60, 6 looks, 3 scales, 4 copies": Config(task="cluttered", glimpses=6, scales=3).resolved("digits"),
+    "100×100, 4 looks, 4 copies": Config(**COPIES).resolved("digits"),
+    "cluttered 60×60, 6 looks, 3 scales, 4 copies": Config(**COPIES, task="cluttered", glimpses=6, scales=3).resolved(
+        "digits"
+    ),
 }
 OURS = ("fit", "step", "draw", "inference", "sensor", "optimizer", "products")
 PEERS = ("step", "inference", "sensor")

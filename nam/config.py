@@ -41,7 +41,12 @@ DATASETS = ("mnist", "fashion_mnist", "digits", "svhn")
 Task = Literal["original", "translated", "cluttered", "augmented", "belaid", "sequence"]
 FOLDER = "folder:"
 TOLD = ("label", "config", "untrained")  # of a comparison's row, beside the fields that it sets
-FORMAT = 1  # of config.json and result.json, the files that a later nam must be able to read
+FORMAT = 2  # of config.json and result.json, the files that a later nam must be able to read
+# What the defaults were in format 1: a file keeps its meaning.
+FIRST_DEFAULTS = {
+    "std": 0.22, "exploration": "fixed", "samples": 4, "first_location": "random", "learning_rate": 1e-3,
+    "schedule": "exponential", "batch_size": 128,
+}  # fmt: skip
 
 
 class Values(BaseModel):
@@ -126,10 +131,10 @@ class Config(Values):
         "are (plain)",
     )
     std: float = Field(
-        0.22, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
+        0.15, gt=0, le=10, description="standard deviation of the Gaussian policy, in half-widths of the image"
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
-        "fixed",
+        "annealed",
         description="std stays as it is (fixed), falls along a line to std_end in three quarters of the epochs "
         "(annealed), or is trained like the means, of a learned policy (learned)",
     )
@@ -149,7 +154,7 @@ class Config(Values):
     )
     heads: Literal[1, 2, 4, 8, 16, 32, 64] = Field(4, description="attention heads of self-attention")
     samples: int = Field(
-        4, ge=1, le=256, description="Monte-Carlo copies of each image in training, each with its gaze"
+        2, ge=1, le=256, description="Monte-Carlo copies of each image in training, each with its gaze"
     )
     advantage: Literal["learned", "leave-one-out"] = Field(
         "leave-one-out",
@@ -165,7 +170,7 @@ class Config(Values):
         "last", description="looks whose answer is trained: the last, or all, so that a gaze may end early"
     )
     first_location: Literal["random", "shared", "center"] = Field(
-        "random",
+        "center",
         description="first look of a sampled gaze, in training and in votes: anywhere (random); in training at one "
         "place for all copies of an image, in votes anywhere (shared); the centre, where the deterministic gaze begins",
     )
@@ -193,10 +198,10 @@ class Config(Values):
     )
     optimizer: Literal["adam", "rmsprop", "adagrad", "adadelta", "sgd"] = Field("adam", description="optimizer")
     momentum: float = Field(0.0, ge=0, lt=1, description="Nesterov's momentum of the optimizer sgd")
-    learning_rate: float = Field(1e-3, gt=0, le=100, description="learning rate of the first epoch")
+    learning_rate: float = Field(5e-4, gt=0, le=100, description="learning rate of the first epoch")
     learning_rate_min: float = Field(1e-5, ge=0, le=100, description="the schedule never goes below this rate")
     schedule: Literal["exponential", "cosine", "constant", "plateau"] = Field(
-        "exponential",
+        "cosine",
         description="learning rate: times decay every epoch, half a cosine over all epochs, unchanged, or times decay "
         "once validation has not got better for `plateau` epochs",
     )
@@ -229,7 +234,7 @@ class Config(Values):
         description="sampled gazes at each validation image after an epoch, fewer of which take less time; the "
         f"accuracies of the finished run are of {VOTES}",
     )
-    batch_size: int = Field(128, ge=1, le=65536, description="images per training step")
+    batch_size: int = Field(64, ge=1, le=65536, description="images per training step")
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the training images (see dataset for digits)")
     seed: int = Field(
         0, ge=0, lt=2**31, description="seed of the weights, the draws, the gaze and the validation split"
@@ -370,7 +375,7 @@ class Config(Values):
         return self.scale_factors or tuple(2**s for s in range(self.scales))
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1) + "\n"
+        return json.dumps({"format": FORMAT, **self.model_dump(mode="json")}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str = "the configuration") -> "Config":
@@ -381,7 +386,7 @@ class Config(Values):
             raise UserError(f"{source} is not JSON ({error}): repair or replace it.") from None
         if not isinstance(values, dict):
             raise UserError(f"{source} must be a JSON object of names and values.")
-        return cls(**without_format(values, source))
+        return cls(**of_file(values, source))
 
 
 def without_format(values: dict[str, Any], source: str) -> dict[str, Any]:
@@ -393,6 +398,17 @@ def without_format(values: dict[str, Any], source: str) -> dict[str, Any]:
     if found not in range(1, FORMAT + 1):
         raise UserError(f"{source} has format {found}, and this nam reads up to {FORMAT}: install a newer nam.")
     return {name: value for name, value in values.items() if name != "format"}
+
+
+def of_file(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """The values of a config that a file holds, of any format; what it leaves open is as it was in that format."""
+    first, model = values.get("format", 1) == 1, values.get("model", "ram")
+    values = without_format(values, source)
+    if not first:
+        return values
+    foreign = {name for name in FIRST_DEFAULTS if model not in OWNERS.get(name, (model,))}
+    kept = {name: v for name, v in values.items() if name not in foreign or v != FIRST_DEFAULTS[name]}
+    return {name: v for name, v in FIRST_DEFAULTS.items() if name not in foreign} | kept
 
 
 class Execution(Values):

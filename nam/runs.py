@@ -9,7 +9,7 @@ from typing import Any
 import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nam.config import FORMAT, Config, Execution, named_configs, without_format
+from nam.config import FORMAT, Config, Execution, named_configs, of_file, without_format
 from nam.errors import UserError
 from nam.files import clear, replacing, user_path
 
@@ -166,7 +166,8 @@ class Run:
                 )
 
     def config(self) -> Config | None:
-        """What the run is, or `None` if nothing says so. A field that is newer than the run has its default."""
+        """What the run is, or `None` if nothing says so. A field that is newer than the run has its default, that of
+        its format."""
         values = self.read("config.json")
         if values is None:
             return None
@@ -184,7 +185,7 @@ class Run:
             if not isinstance(values, dict):
                 raise ValueError("it holds no names and values")
             if name in VERSIONED:
-                values = without_format(values, str(path))
+                values = (of_file if name == "config.json" else without_format)(values, str(path))
             if name in SHAPES:
                 SHAPES[name].model_validate(values)
         except FileNotFoundError:

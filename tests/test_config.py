@@ -6,8 +6,8 @@ from nam.config import Config, load_config, named_configs
 from nam.errors import UserError
 
 
-def test_defaults_are_table_1_of_the_study():
-    config = Config().resolved("mnist")
+def test_the_config_baseline_is_table_1_of_the_study():
+    config = load_config("baseline").resolved("mnist")
     table = dict(
         glimpses=4,
         scales=4,
@@ -22,6 +22,22 @@ def test_defaults_are_table_1_of_the_study():
     assert {name: getattr(config, name) for name in table} == table
     assert (config.task, config.canvas, config.distractors, config.distractor_size) == ("augmented", 100, 8, 9)
     assert config.scale_factors == (1, 2, 4, 8)
+
+
+def test_the_default_is_the_recipe_of_the_config_ram():
+    chosen = named_configs()["ram"]
+    assert Config(**{**chosen, "votes": 10, "epochs": 100}) == Config()
+    assert len(chosen) > 10  # it says what it is, whatever becomes the default later
+
+
+def test_a_file_of_the_first_format_keeps_its_meaning():
+    older = Config.from_json('{"glimpses": 7}')
+    assert (older.glimpses, older.samples, older.std, older.exploration) == (7, 4, 0.22, "fixed")
+    assert Config.from_json('{"format": 2, "glimpses": 7}') == Config(glimpses=7)
+    cnn = Config.from_json('{"format": 1, "model": "cnn", "samples": 4, "std": 0.22, "batch_size": 128}')
+    assert cnn == Config(model="cnn", batch_size=128, learning_rate=1e-3, schedule="exponential")
+    with pytest.raises(UserError, match="samples belongs to model ram"):
+        Config.from_json('{"format": 1, "model": "cnn", "samples": 8}')
 
 
 def test_json_round_trip():
