@@ -135,8 +135,8 @@ class Config(Values):
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
         "annealed",
-        description="std stays as it is (fixed), falls along a line to std_end in three quarters of the epochs "
-        "(annealed), or is trained like the means, of a learned policy (learned)",
+        description="std of a learned policy stays as it is (fixed), falls along a line to std_end in three quarters of "
+        "the epochs (annealed), or is trained like the means (learned)",
     )
     std_end: float = Field(0.05, gt=0, le=10, description="std of the last quarter of the epochs where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(
@@ -287,6 +287,11 @@ class Config(Values):
                 f"advantage=learned. Received: samples={self.samples}"
             )
         return self
+
+    @property
+    def std_changes(self) -> bool:
+        """Whether training changes the deviation of the policy; only a learned one lets it."""
+        return self.model == "ram" and self.policy == "learned" and self.exploration != "fixed"
 
     def resolved(self, dataset: str) -> "Config":
         """The same run with nothing left open: the dataset named, the task's presets filled in.

@@ -110,7 +110,9 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.train,
                         splits.validation,
                         lambda epoch: schedule.learning_rate(config, epoch, resume.values),
-                        partial(schedule.std, config) if config.exploration == "annealed" else None,
+                        partial(schedule.std, config)
+                        if config.std_changes and config.exploration == "annealed"
+                        else None,
                         Evaluator(model, config.votes, jit, signals.check),
                     ),
                     callbacks.Record(
@@ -162,7 +164,7 @@ def _monitored(config: Config) -> str:
     if config.policy in ("frozen", "random"):
         return "val_vote_accuracy"
     # The deterministic gaze does not see how far the std has fallen, which the best model keeps.
-    return "val_accuracy" if config.exploration == "fixed" else "val_sampled_accuracy"
+    return "val_sampled_accuracy" if config.std_changes else "val_accuracy"
 
 
 def _tested(run, result: dict[str, Any], splits, execution: Execution) -> dict[str, Any]:

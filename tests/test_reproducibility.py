@@ -90,8 +90,10 @@ def test_files_say_their_format_and_a_newer_one_is_told(finished, tmp_path):
     for name in ("config.json", "result.json"):
         assert json.loads((finished[0] / name).read_text())["format"] == FORMAT
     newer = tmp_path / "config.json"
-    newer.write_text(json.dumps({"format": FORMAT + 1, **json.loads(Config(**SMALL).to_json())}))
-    with pytest.raises(UserError, match="has format 2, and this nam reads up to 1: install a newer nam"):
+    newer.write_text(json.dumps({**json.loads(Config(**SMALL).to_json()), "format": FORMAT + 1}))
+    with pytest.raises(
+        UserError, match=f"has format {FORMAT + 1}, and this nam reads up to {FORMAT}: install a newer nam"
+    ):
         load_config(str(newer))
     with pytest.raises(UserError, match="install a newer nam"):
         Run(tmp_path).config()
