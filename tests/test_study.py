@@ -51,7 +51,16 @@ def test_every_study_is_made_of_whole_configs():
 def test_every_comparison_is_made_of_whole_configs():
     comparisons = {name: found for name, found in studies().items() if found.rows}
     searches = {"recipe", "recipe-long"}
-    assert set(comparisons) == {*searches, "translated-60", "cluttered-60", "cluttered-40", "fashion", "size", "edram"}
+    assert set(comparisons) == {
+        *searches,
+        "headline",
+        "translated-60",
+        "cluttered-60",
+        "cluttered-40",
+        "fashion",
+        "size",
+        "edram",
+    }
     for name, found in comparisons.items():
         configs, labels = found.runs(untrained=True), found.labels()
         assert len(found.rows) == len(set(labels.values())) == len(configs) / len(found.seeds), name
