@@ -177,7 +177,8 @@ def main(argv: Sequence[str]) -> int:
     if options.list:
         for name, study in chosen.items():
             count, fixed = sum(task.study == name for task in todo), json.dumps(study.fixed)
-            differ = json.dumps(study.vary) if study.vary else "; ".join(row["label"] for row in study.rows if "untrained" not in row)
+            rows = [row["label"] for row in study.rows if "untrained" not in row]
+            differ = json.dumps(study.vary) if study.vary else "; ".join(rows)
             print(f"{name}: {study.question}\n  {count} runs: {differ}")
             policies = f"; policies {', '.join(study.policies)}" if study.vary else ""
             print(f"  all else {'as published' if study.vary else 'by default'}, but {fixed}{policies}")
