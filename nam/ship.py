@@ -70,6 +70,7 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
     config, result, machine = configs[best], results[best], runs[best].read("hardware.json") or {}
     gpu, precision = machine.get("gpu"), ["--mixed-precision"] * bool(machine.get("mixed_precision"))
     gpu = gpu["name"] if isinstance(gpu, dict) else gpu
+    libraries = ", ".join(f"{name} {machine[name]}" for name in ("keras", machine.get("backend")) if name in machine)
     told = shares.map("{:.2%}".format)
     if len(runs) > 1:
         told.loc["mean ± deviation"] = [f"{s.mean():.2%} ± {100 * s.std():.2f}" for _, s in shares.items()]
@@ -82,7 +83,7 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         "side": config.canvas,
         "command": shlex.join(["python", "-m", "nam.train", *command.flags(config), *precision]),
         "minutes": sum(result["seconds"]["total"] for result in results) / len(results) / 60,
-        "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {gpu}",
+        "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {gpu}; {libraries}",
         "accuracies": told.to_markdown(),
     }
     return CARD.format(**values), runs[best]

@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,9 +83,12 @@ class Task(NamedTuple):
         return Run.of(self.config, self.execution(logs))
 
     def is_done(self, logs: Path) -> bool:
-        """Whether it is finished, and tested if it is to be and can be."""
+        """Whether it is finished, and tested if it is to be and can be; not if its result cannot be read."""
         run = self.run(logs)
-        result = run.read("result.json")
+        try:
+            result = run.read("result.json")
+        except UserError:  # its own process will say so, while the others are trained
+            return False
         return result is not None and bool(result.get("test") or not self.test or not (run.path / MODEL).exists())
 
     def execution(self, logs: Path, **how) -> Execution:
@@ -135,7 +137,7 @@ def train_all(
             same, folder = same_run(task, logs, how.get("mixed_precision", False)), task.run(logs).path
             if same is None or (folder / "config.json").exists():
                 return engine(task.config, task.execution(logs, **how))
-            _copy(same, folder)
+            _copy(same, folder, digest)
             return None
 
     def timed(task: Task):
@@ -156,13 +158,18 @@ def train_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _copy(run: Path, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=run.parent, prefix=".copy-") as temporary:
-        copy = shutil.copytree(run, Path(temporary) / folder.parent.name / folder.name)
+def _copy(run: Path, folder: Path, digest: str) -> None:
+    """Copies a run's folder under another study's name, while nobody else trains or copies what has that `digest`."""
+    temporary = run.parent / f".copy-{digest}"
+    shutil.rmtree(temporary, ignore_errors=True)  # of a study that was killed
+    try:
+        copy = shutil.copytree(run, temporary / folder.parent.name / folder.name)
         events.of_copy(Run(copy))
         folder.parent.mkdir(exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         copy.rename(folder)  # which an empty folder does not hinder
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -46,6 +46,14 @@ def process(start, address, tmp_path):
     return start(words, stdout=subprocess.PIPE)
 
 
+def title(process) -> str:
+    """What a process calls itself; nothing if it has ended."""
+    try:
+        return process.cmdline()[0]
+    except (psutil.NoSuchProcess, IndexError):
+        return ""
+
+
 def wait_for(path, process):
     while not path.exists():
         assert process.poll() is None
@@ -57,9 +65,7 @@ def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, process):
     folder = tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0"
     failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0"
     wait_for(folder / "state.npz", process)
-    (worker,) = (
-        child for child in psutil.Process().children(recursive=True) if child.cmdline()[:1] == [f"ray::{folder.name}"]
-    )
+    (worker,) = (child for child in psutil.Process().children(recursive=True) if title(child) == f"ray::{folder.name}")
     worker.kill()
     out, _ = process.communicate(timeout=500)
     assert process.returncode == 1  # one of them fails, and the rest goes on

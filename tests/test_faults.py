@@ -29,7 +29,7 @@ QUICK = ("in an epoch", "while the state is saved", "while the result is written
 def killed(moment, module, *words):
     return subprocess.run(
         [sys.executable, "-m", "tests.killed", moment, module, *map(str, words)],
-        cwd=ROOT, capture_output=True, text=True, timeout=900,
+        cwd=ROOT, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Studies: what they consist of, and that nothing runs twice, is lost, or stops the rest."""
 
+import hashlib
 import json
 import os
 import signal
@@ -188,6 +189,24 @@ def test_a_failed_run_whose_twin_is_finished_is_copied(tmp_path):
     list(study.train_all([second], engine, tmp_path, 1))
     assert len(engine.trained) == 1 and {"result.json"} < {path.name for path in folder.iterdir()}
     assert not (folder / engines.FAILURE).exists()
+
+
+def test_a_result_that_cannot_be_read_stops_its_own_run_only(tmp_path):
+    todo = study.tasks({"tiny": tiny()})
+    todo[0].run(tmp_path).path.mkdir(parents=True)
+    (todo[0].run(tmp_path).path / "result.json").write_text('{"epochs":')
+    assert [task.is_done(tmp_path) for task in todo] == [False, False]
+    failures = [failure for _, failure, _ in study.train_all(todo, Engine(), tmp_path, workers=1)]
+    assert failures[1] is None
+
+
+def test_what_a_killed_study_was_copying_is_cleared_away(tmp_path):
+    first, second = (study.tasks({name: tiny(vary={"glimpses": [1]})})[0] for name in ("first", "second"))
+    list(study.train_all([first], Engine(), tmp_path, 1))
+    digest = hashlib.sha256(first.config.to_json().encode()).hexdigest()[:16]
+    (tmp_path / "first" / f".copy-{digest}" / "second" / second.name).mkdir(parents=True)
+    list(study.train_all([second], Engine(), tmp_path, 1))
+    assert not list(tmp_path.rglob(".copy-*")) and second.is_done(tmp_path)
 
 
 def test_what_another_process_trains_for_another_study_is_left_alone(tmp_path):
