@@ -6,7 +6,9 @@ from nam.models import RecurrentAttention
 from tests.small import JIT
 
 # So small that training reads a summed-area table, and evaluation windows.
-SMALL = dict(classes=3, glimpses=3, bandwidth=5, scales=2, hidden=16, seed=1)
+SMALL = dict(
+    classes=3, std=0.22, samples=4, first_location="random", glimpses=3, bandwidth=5, scales=2, hidden=16, seed=1
+)
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="uses TensorFlow's tape or train_step"
 )
