@@ -93,7 +93,7 @@ class Config(Values):
     )
     canvas: int | None = Field(None, ge=4, le=4096, description="side of the image, pixels. None: the task's preset")
     distractors: int | None = Field(
-        None, ge=0, le=1000, description="fragments of other digits per image. None: the task's preset"
+        None, ge=0, le=20_000, description="fragments of other digits per image. None: the task's preset"
     )
     distractor_size: int | None = Field(
         None, ge=1, le=1000, description="side of a fragment, pixels. None: the task's preset"

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nam import callbacks, evaluate, events, machine, models, predict, runs, train
 from nam.accuracy import Evaluator
-from nam.config import Config, Execution, load_config, named_configs
+from nam.config import FORMAT, Config, Execution, load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
@@ -60,7 +60,7 @@ def test_a_run_leaves_its_folder(finished):
     assert [name for name in files if "tfevents" not in name] == [
         "config.json", "dataset.json", "hardware.json", "model.keras", "result.json", "train", "validation",
     ]  # fmt: skip
-    assert json.loads((folder / "result.json").read_text()) == {"format": 1, **result}
+    assert json.loads((folder / "result.json").read_text()) == {"format": FORMAT, **result}
     assert Config.from_json((folder / "config.json").read_text()) == Config(**SMALL).resolved("digits")
 
 

@@ -91,12 +91,12 @@ def test_follows_a_given_gaze(data):
 
 
 def test_the_first_look_can_start_at_the_centre_in_training(data):
-    model = RecurrentAttention(**SMALL, first_location="center")
+    model = RecurrentAttention(**{**SMALL, "first_location": "center"})
     assert not np.asarray(model(data[0], training=True)["locations"])[:, :, 0].any()
 
 
 def test_the_first_look_can_be_shared_by_the_copies_in_training(data):
-    model = RecurrentAttention(**SMALL, first_location="shared")
+    model = RecurrentAttention(**{**SMALL, "first_location": "shared"})
     first = np.asarray(model(data[0], training=True)["locations"])[:, :, 0]
     np.testing.assert_array_equal(first, np.repeat(first[:, :1], first.shape[1], axis=1))
     assert len(np.unique(first[:, 0], axis=0)) == len(first)
