@@ -226,7 +226,8 @@ def test_the_average_of_the_weights_is_validated_and_kept(tmp_path, monkeypatch)
 
     monkeypatch.setattr(callbacks.Evaluator, "__call__", watching)
     monkeypatch.setattr(callbacks.Resume, "on_epoch_end", on_epoch_end)
-    result = run(tmp_path, averaging=0.9, execution={"jit": "on" if JIT else "off"})
+    schedule = dict(learning_rate=1e-3, schedule="exponential")
+    result = run(tmp_path, averaging=0.9, **schedule, execution={"jit": "on" if JIT else "off"})
     np.testing.assert_array_equal(evaluated[:3], averages)
     np.testing.assert_allclose(rates, [1e-3 * 0.97**epoch for epoch in range(3)], rtol=1e-6)
     assert not any(np.array_equal(*pair) for pair in zip(averages, last, strict=True))
@@ -258,8 +259,10 @@ def test_a_finished_run_can_be_tested_later(tmp_path, finished, capsys):
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
-        ({}, "val_accuracy"),
+        ({"exploration": "fixed"}, "val_accuracy"),
         ({"exploration": "annealed"}, "val_sampled_accuracy"),
+        ({"model": "cnn"}, "val_accuracy"),
+        ({"policy": "center"}, "val_accuracy"),
         ({"policy": "frozen", "exploration": "learned"}, "val_vote_accuracy"),
     ],
 )
