@@ -525,7 +525,7 @@ def test_run_names_tell_what_differs():
     assert name("folder:/data/pets", **named_configs()["cnn"]).startswith("cnn_dataset=pets_task=original")
     assert name(task="original", digit_size=14) == "digits_original_14_digit_size=14"
     assert name(task="translated", digit_size=14, canvas=20) == "digits_translated_20_digit_size=14"
-    assert name(task="translated", canvas=4096, batch_size=64) == "digits_translated_4096_batch_size=64"
+    assert name(task="translated", canvas=4096, batch_size=32) == "digits_translated_4096_batch_size=32"
     nine = {"scales": 9, "scale_factors": tuple(range(1, 10))}
     assert name(**nine) == "digits_augmented_100_scales=9_scale_factors=1-2-3-4-5-6-7-8-9"
     published = load_config("published")

@@ -45,7 +45,7 @@ def load(dataset, data_dir=None, **values):
 
 def test_mnist_splits_by_seed(mnist_dir):
     splits = load("mnist", mnist_dir, task="original")
-    assert [s.size for s in splits[:3]] == [53888, 6000, 10000] and len(splits.train.examples.labels) == 54000
+    assert [s.size for s in splits[:3]] == [53952, 6000, 10000] and len(splits.train.examples.labels) == 54000
     assert splits.spec == (28, 28, 1, tuple("0123456789"), 1)
     again, other = (load("mnist", mnist_dir, task="original", seed=s) for s in (0, 1))
     np.testing.assert_array_equal(splits.validation.batch(0).images, again.validation.batch(0).images)
@@ -72,7 +72,7 @@ def test_the_bundled_digits_are_whole_and_apart():
     parts = [split.examples.images.tobytes() for split in splits[:3]]
     assert sum(len(part) for part in parts) == 1797 * 28 * 28
     images = splits.test.batch(0).images
-    assert images.shape == (128, 28, 28, 1) and images.max() == 255
+    assert images.shape == (64, 28, 28, 1) and images.max() == 255
 
 
 def test_digits_of_training_are_asked_about_in_images_that_training_did_not_see():
