@@ -1,5 +1,8 @@
 import re
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +115,18 @@ def test_what_nam_ships_is_whole():
     for name in shipped:
         model = models.load(weights.find(name))
         assert not model.compiled and weights.find(name).stat().st_size <= weights.LARGEST
+
+
+def test_a_wheel_holds_what_nam_reads(tmp_path):
+    root, tree = Path(__file__).parents[1], tmp_path / "tree"
+    shutil.copytree(root / "nam", tree / "nam", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(root / name, tree)
+    words = "wheel --no-deps --no-build-isolation --no-index --wheel-dir"
+    subprocess.run([sys.executable, "-m", "pip", *words.split(), tmp_path, tree], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    files = {path.relative_to(tree).as_posix() for path in (tree / "nam").rglob("*") if path.is_file()}
+    assert "nam/configs.json" in files and files <= {*zipfile.ZipFile(wheel).namelist()}
 
 
 @pytest.mark.parametrize("name", [None, *named_configs()])
