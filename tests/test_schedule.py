@@ -9,7 +9,7 @@ from tests.small import run
 
 
 def rates(values=(), **fields):
-    config = Config(epochs=4, **fields)
+    config = Config(**{"epochs": 4, "learning_rate": 1e-3, "schedule": "exponential", **fields})
     return [schedule.learning_rate(config, epoch, values[:epoch]) for epoch in range(max(4, len(values) + 1))]
 
 
