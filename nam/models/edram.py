@@ -29,10 +29,13 @@ class EDRAM(Classifier):
     where; a first LSTM reads gₜ, and the classification network answers from its state alone; a second LSTM reads that
     state, and the emission network makes Aₜ₊₁ of its own: tanh(W h + b), the zooms no less than 0. The second begins
     with what the context network makes of the image, shrunk to 12 × 12. Batch normalisation has statistics of its own
-    for every look, so there are always as many looks as it was trained for; what reads A itself has none.
+    for every look, so there are always as many looks as it was trained for.
 
     Sizes follow from `hidden` H, as published for 512: H / 8, H / 8, H / 4, H / 4, 5 H / 16, 3 H / 8 filters of 3 × 3,
     2 H units in dense layers; H / 32, H / 32, H / 16 filters in the context network. 10.7 million parameters.
+
+    Not as in the authors' code: weights begin as Keras's do, LSTMs have no peepholes, what reads A is not normalised,
+    and beyond the image there is black, not its border.
 
     Args:
         classes: Number of classes.
