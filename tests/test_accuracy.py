@@ -13,7 +13,8 @@ from tests.small import JIT
 @pytest.fixture
 def split(rng):
     digits = rng.integers(0, 256, (20, 28, 28, 1)).astype("uint8")
-    config = Config(task="translated", canvas=30, batch_size=8, glimpses=2, scales=1, hidden=8).resolved("digits")
+    fields = dict(glimpses=2, scales=1, hidden=8, std=0.22, exploration="fixed", first_location="random")
+    config = Config(task="translated", canvas=30, batch_size=8, **fields).resolved("digits")
     model = models.build(config, Spec(30, 30, 1, tuple("0123456789")))
     model.set_weights([w + rng.normal(0, 0.3, w.shape) for w in model.get_weights()])  # so that its answers differ
     return model, Batches(config, Examples(digits, np.arange(20) % 10, digits), TEST)
