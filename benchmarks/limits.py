@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from benchmarks.sides import ONE_COPY, Side
+from benchmarks.sides import COPIES, ONE_COPY, Side
 from nam.config import Config
 
 MEMORY = {
@@ -26,7 +26,7 @@ def main(rounds: int = 3, backend: Literal["tensorflow", "jax"] = "tensorflow", 
         json_file: Where to write what was measured.
     """
     found: dict[str, list[float]] = {}
-    for name, config in (("default", Config()), ("8 looks", Config(glimpses=8)), ("20 looks", Config(glimpses=20))):
+    for name, config in [(f"{looks} looks", Config(**COPIES, glimpses=looks)) for looks in (4, 8, 20)]:
         times = []
         for _ in range(rounds):
             side = Side(backend)
@@ -34,7 +34,7 @@ def main(rounds: int = 3, backend: Literal["tensorflow", "jax"] = "tensorflow", 
             side.close()
         found[f"first training step, {name}: tracing and compiling, s"] = times
     side = Side(backend)
-    config = Config(batch_size=1).resolved("digits")
+    config = Config(**{**COPIES, "batch_size": 1}).resolved("digits")
     times = [side("inference", config) for _ in range(rounds + 1)][1:]
     found["`predict_on_batch` of one image, default model, ms"] = [1e3 * time for time in times]
     card = side("machine", None)

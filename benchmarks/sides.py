@@ -16,7 +16,7 @@ from nam.config import Config
 
 # The study's baseline with one copy; the same eight fragments on every canvas.
 # Their readings are compared with earlier ones, whatever has become the default since.
-COPIES = {"samples": 4, "first_location": "random", "exploration": "fixed", "batch_size": 128}
+COPIES = {"samples": 4, "std": 0.22, "first_location": "random", "exploration": "fixed", "batch_size": 128}
 ONE_COPY = Config(**{**COPIES, "samples": 1}, advantage="learned", distractors=8)
 BURST = 0.5  # seconds that one timing takes, about
 

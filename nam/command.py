@@ -28,7 +28,9 @@ ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 
 class _Flags(Execution, Config):
     config: str | None = Field(
-        None, description="starting point that the other flags change: a name in configs.json, or a run's config.json"
+        None,
+        description="starting point that the other flags change: a name in configs.json, or a run's config.json "
+        "(a file without a format keeps the defaults of the first one)",
     )
 
 

@@ -29,13 +29,13 @@ class StepNormalization(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, inputs_shape):
-        channels = inputs_shape[-1]
-        self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
-        self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
+        whole = {"shape": inputs_shape[-1:], "autocast": False}  # float32, whatever the type to compute in
+        self.gamma = self.add_weight(**whole, initializer="ones", name="gamma")
+        self.beta = self.add_weight(**whole, initializer="zeros", name="beta")
         # A variable for each step: a part of one could not be assigned to on every backend.
         self.moving = [
             [
-                self.add_weight((channels,), initializer=initializer, trainable=False, name=f"moving_{name}_{step}")
+                self.add_weight(**whole, initializer=initializer, trainable=False, name=f"moving_{name}_{step}")
                 for name, initializer in (("mean", "zeros"), ("variance", "ones"))
             ]
             for step in range(self.steps)

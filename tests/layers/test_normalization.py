@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 
 from nam.layers import StepNormalization
@@ -23,3 +24,14 @@ def test_each_step_has_statistics_of_its_own_and_all_share_scale_and_shift(rng):
     for step, inputs in enumerate((first, second)):
         np.testing.assert_allclose(np.asarray(layer(inputs, step=step)).mean(0), 1, atol=0.02)
     assert len(layer.trainable_weights) == 2 and len(layer.non_trainable_weights) == 4
+
+
+def test_statistics_are_float32_where_float16_is_computed_with(rng):
+    layer = StepNormalization(1, momentum=0.0, dtype="mixed_float16")
+    inputs = rng.normal(0, 300, (400, 2)).astype("float16")  # whose squares float16 cannot hold
+    normal = layer(inputs, training=True)
+    assert (
+        keras.backend.standardize_dtype(normal.dtype) == "float16"
+        and abs(np.asarray(normal, "float32").std() - 1) < 0.01
+    )
+    assert np.asarray(layer(inputs), "float32").std() < 1.1
