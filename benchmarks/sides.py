@@ -14,9 +14,9 @@ from typing import Any
 from nam import command
 from nam.config import Config
 
-# The study's baseline with one copy; the same eight fragments on every canvas.
-# Their readings are compared with earlier ones, whatever has become the default since.
+# The recipe of all readings, whatever has become the default since: they are compared with earlier ones.
 COPIES = {"samples": 4, "std": 0.22, "first_location": "random", "exploration": "fixed", "batch_size": 128}
+# The study's baseline with one copy; the same eight fragments on every canvas.
 ONE_COPY = Config(**{**COPIES, "samples": 1}, advantage="learned", distractors=8)
 BURST = 0.5  # seconds that one timing takes, about
 
