@@ -274,6 +274,10 @@ class Config(Values):
                 "start from --config edram or edram-small, or set --bandwidth 26 and --hidden 256. "
                 f"Received: bandwidth={self.bandwidth}, hidden={self.hidden}"
             )
+        if self.theta_gradient == "stopped" and not self.where_weight:
+            raise UserError(
+                "with where_weight=0 and theta_gradient=stopped nothing trains where edram looks: change one of them."
+            )
         if self.model == "edram" and self.averaging is not None:
             raise UserError("edram's statistics of batches are not averaged with its weights: leave --averaging out.")
         if self.momentum and self.optimizer != "sgd":

@@ -13,7 +13,7 @@ from nam.errors import UserError
 from nam.runs import MODEL, Run
 from tests.small import SMALL, run
 
-OLD = Path(__file__).parent / "fixtures" / "run-of-format-1"
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def curves(folder):
@@ -70,9 +70,10 @@ def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, mon
     assert f"trained with changing software: python 3.10.0, now {card['python']}" in told
 
 
-def test_a_run_of_the_first_format_is_read_by_every_part(tmp_path, capsys, uncompiled):
-    folder = shutil.copytree(OLD, tmp_path / "runs" / "run")
-    opened, expected = Run.open(folder), json.loads((OLD / "expected.json").read_text())
+@pytest.mark.parametrize("format", range(1, FORMAT + 1))
+def test_a_run_of_each_format_is_read_by_every_part(tmp_path, capsys, uncompiled, format):
+    folder = shutil.copytree(FIXTURES / f"run-of-format-{format}", tmp_path / "runs" / "run")
+    opened, expected = Run.open(folder), json.loads((folder / "expected.json").read_text())
     assert opened.config().model_dump(mode="json").items() >= expected["config"].items()
     model = models.load(folder / MODEL)
     images = np.array(expected["images"], "uint8")

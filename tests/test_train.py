@@ -142,6 +142,8 @@ def test_another_run_is_kept_out_of_the_folder(finished):
     before = sorted(finished[0].rglob("*"))
     with pytest.raises(UserError, match=r"holds another run \(glimpses 2 there and 3 here\): choose another --name"):
         run(finished[0].parents[1], glimpses=3)
+    with pytest.raises(UserError, match=f"or go on with that run by --config {finished[0]} --name run"):
+        run(finished[0].parents[1], glimpses=3)
     assert sorted(finished[0].rglob("*")) == before
 
 

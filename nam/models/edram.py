@@ -220,6 +220,11 @@ class EDRAM(Classifier):
         if not training:
             return super().compute_loss(x, labels, y_pred, sample_weight, training)
         self.check_loss()
+        if thetas is None and self.config["theta_gradient"] == "stopped":
+            raise ValueError(
+                "theta_gradient='stopped' leaves the transformations to be trained by the boxes: fit with targets "
+                "{'labels': ..., 'thetas': ...}, or make the model with theta_gradient='flowing'."
+            )
         self.in_training = True
         names = ("what_weight", "where_weight", "theta_weights")
         parts = losses.what_and_where(labels, thetas, y_pred, **{name: self.config[name] for name in names})

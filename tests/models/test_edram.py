@@ -87,6 +87,12 @@ def test_only_a_flowing_gradient_lets_the_classification_move_the_windows(data, 
     assert np.array_equal(bias, [1, 0, 0, 0, 1, 0]) == (gradient == "stopped")
 
 
+def test_windows_that_nothing_would_train_are_told(data):
+    images, targets = data
+    with pytest.raises(ValueError, match="theta_gradient='stopped' leaves the transformations to be trained by the box"):
+        compiled(theta_gradient="stopped").fit(images, targets["labels"], verbose=0)
+
+
 def test_the_loss_by_hand():
     # Two looks that give the right of two classes 1/4 and 1/2; the second is off by 0.1 in θ₁ and 0.2 in θ₂.
     outputs = {"look_logits": np.log([[[1, 3], [2, 2]]]), "thetas": np.full((1, 2, 6), 0.5)}
