@@ -135,8 +135,8 @@ class Config(Values):
     )
     exploration: Literal["fixed", "annealed", "learned"] = Field(
         "annealed",
-        description="std of a learned policy stays as it is (fixed), falls along a line to std_end in three quarters "
-        "of the epochs (annealed), or is trained like the means (learned)",
+        description="std of a learned policy stays as it is, like that of any other (fixed), falls along a line to "
+        "std_end in three quarters of the epochs (annealed), or is trained like the means (learned)",
     )
     std_end: float = Field(0.05, gt=0, le=10, description="std of the last quarter of the epochs where it is annealed")
     policy: Literal["learned", "frozen", "random", "center"] = Field(

@@ -25,7 +25,7 @@ class Options(Values):
         description="folder of the run, as logs/runs/NAME; of numbers also several, which are then asked together"
     )
     split: Literal["test", "validation", "train"] = Field(
-        "test", description="images to evaluate on; train: of the digits of training, but drawn anew"
+        "test", description="images to evaluate on; train: those of training, a task's digits at other places"
     )
     votes: int = Field(VOTES, ge=1, le=100, description="sampled gazes of the vote")
     seeds: int = Field(
@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
             run.write("transfer.json", {"split": options.split, "accuracy": found})
         return
     model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
-    split, classes = splits.asked(options.split), splits.spec.classes
+    split, classes = splits.to_ask(options.split), splits.spec.classes
     found = {
         "split": options.split,
         **evaluation.evaluate(model, split, options.votes, options.seeds, options.exit_confidence),

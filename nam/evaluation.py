@@ -97,7 +97,7 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
     for path, config in zip(runs, configs, strict=True):
         model, splits = models.load(path / MODEL), load(config, data_dir)
         Run(path).check_data(splits.told())
-        images = splits.asked(split)
+        images = splits.to_ask(split)
         log_p = numbers.log(Evaluator(model, 0, model.faster_with_xla).probabilities(images)["deterministic"])
         heard[config.reading].append(log_p)
         labels = images.all_labels()

@@ -158,6 +158,7 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
         for label, run in _runs(results, name):
             if "windows" in (found := run.read("evaluation.json") or {}):
                 figures[f"{name}-{run.path.name}.png"] = plots.by_look(found["windows"])
+                parts.append(f"**{label}**, look by look (split {found['split']}):")
                 parts.append(f"![{label}, look by look]({name}-{run.path.name}.png)")
     waiting = [name for name in chosen if name not in _begun(results, chosen)]
     if waiting:
@@ -382,13 +383,14 @@ def of_comparison(results: Results, name: str) -> str:
         "in 32": table["milliseconds_32"].map(_number),
     })  # fmt: skip
     shown = shown.loc[:, (shown != "").any()]  # without prices, or what was published
-    if table["seeds"].max() > 1:
+    compared = table["verdict_deterministic"].any() or table["verdict_sampled"].any()
+    if compared:
         shown["verdict"] = table["verdict_deterministic"]
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     starts = dict.fromkeys(row["config"] for row in plan.rows if "config" in row)
     values = [_values(plan.fixed), *(f"`{start}`: {_values(named_configs()[start])}" for start in starts)]
     told = [*values, f"{'test' if plan.test else 'validation'} {COMPARED}{INTERVAL}"]
-    told += [VERDICTS] if table["seeds"].max() > 1 else []
+    told += [VERDICTS] if compared else []
     told += [PRICED.format(**results.priced)] if results.priced else []
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.untrained.items())
     parts = [
@@ -414,7 +416,8 @@ def of_comparison(results: Results, name: str) -> str:
 def _runs(results: Results, study: str) -> list[tuple[str, Run]]:
     """The finished runs of a comparison, with what they are called."""
     finished = results.runs(study).dropna(subset="deterministic")
-    return [(row.value, Run(row.folder)) for row in finished.itertuples()]
+    several = finished["seed"].nunique() > 1
+    return [(row.value + f", seed {row.seed}" * several, Run(row.folder)) for row in finished.itertuples()]
 
 
 def _values(values: Mapping[str, Any]) -> str:

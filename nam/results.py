@@ -16,7 +16,7 @@ from nam.runs import Run
 KINDS = {
     "vote": f"vote of {VOTES} gazes", "sampled": "one sampled gaze", "deterministic": "deterministic gaze"
 }  # fmt: skip
-MORE = ("digits", "overlap")  # shares that only some models have
+PARTS = ("digits", "overlap")  # of what some models are asked: each digit of a number, and where it is
 POLICIES = ("frozen", "learned")
 VOTE = "val_vote_accuracy"  # as `events.history` calls it
 AFTER_EPOCHS = {"vote": VOTE, "sampled": "val_sampled_accuracy", "deterministic": "val_accuracy"}  # alike
@@ -124,9 +124,10 @@ class Results:
         between seeds, of all rows together, or, if none has several, of that from the choice of images. `best` is the
         best epoch of those `trained`; `milliseconds_1` and `_32` are those of an image in batches of so many; rows that
         are not trained have nothing but these and a cost.
-        With several seeds, `verdict_deterministic` and `verdict_sampled` compare with the first row, seed by seed, as
-        equal seeds share their images: a difference is one of more than twice its deviation, of all rows together (with
-        many rows, about one in twenty equal ones is told apart). Gazes that do not learn say nothing about deviations.
+        With several seeds of rows on the same images, `verdict_deterministic` and `verdict_sampled` compare with the
+        first row, seed by seed, as equal seeds share their images: a difference is one of more than twice its
+        deviation, of all rows together (with many rows, about one in twenty equal ones is told apart). Gazes that do
+        not learn say nothing about deviations.
         """
         split, rows, runs = "test_" if studies()[study].test else "", [], self.runs(study)
         accuracies = {
@@ -141,7 +142,7 @@ class Results:
             rows.append({
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
                 "policy": group["policy"].iloc[0], "seeds": seeds,
-                **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *MORE)},
+                **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
                 "interval": (_student(freedom + 1) ** 2 * between / max(seeds, 1) if freedom else chance) ** 0.5,
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "core_seconds": group["core_seconds"].mean(),
@@ -150,12 +151,13 @@ class Results:
             })  # fmt: skip
         table = pd.DataFrame(rows)
         first = table["label"].iloc[0]
+        alike = len(runs[["dataset", "task", "canvas"]].drop_duplicates()) == 1
         for kind, each in accuracies.items():
             more = (each - each.loc[first]).loc[table["label"]]
             between, _ = _pooled(more.loc[[label for label in learned if label != first]])
             threshold = 2 * (between / more.count(axis=1)) ** 0.5
             verdicts = [_verdict(*pair) for pair in zip(more.mean(axis=1), threshold, strict=True)]
-            table[f"verdict_{kind}"] = ["reference" if any(verdicts) else "", *verdicts[1:]]
+            table[f"verdict_{kind}"] = ["reference", *verdicts[1:]] if alike and any(verdicts) else ""
         return table
 
     def _price(self, study: str, run: str) -> dict[str, float]:
@@ -243,8 +245,8 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
         "value": label,
         "folder": folder,
         **dict(config),
-        **{kind: validation.get(kind, math.nan) for kind in (*KINDS, *MORE)},
-        **{f"test_{kind}": test.get(kind, math.nan) for kind in (*KINDS, *MORE)},
+        **{kind: validation.get(kind, math.nan) for kind in (*KINDS, *PARTS)},
+        **{f"test_{kind}": test.get(kind, math.nan) for kind in (*KINDS, *PARTS)},
         **{f"{split}_images": result.get("dataset", {}).get(split, math.nan) for split in ("validation", "test")},
         **{f"cost_{name}": value for name, value in result.get("cost", {}).items()},
         "trained_epochs": result.get("epochs", math.nan),

@@ -101,8 +101,8 @@ class Run:
                 f"{key} {there[key]} there and {here[key]} here" for key in sorted(here) if there[key] != here[key]
             )
             raise UserError(
-                f"{run.path} holds another run ({changes}): choose another --name or --logs, remove that folder, or go on "
-                f"with that run by --config {run.path} --name {names['name']}."
+                f"{run.path} holds another run ({changes}): choose another --name or --logs, remove that folder, or go "
+                f"on with that run by --config {run.path} --name {names['name']}."
             )
         return run
 

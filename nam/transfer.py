@@ -71,7 +71,7 @@ def measure(model, configs: Sequence[Config], split: str, votes: int, data_dir: 
     check(model, configs, split)
     found = []
     for config in configs:
-        images = data.load(config, data_dir).asked(split)
+        images = data.load(config, data_dir).to_ask(split)
         evaluator = Evaluator(model, votes, model.faster_with_xla)  # anew: TensorFlow would take the size as open
         values = {name: getattr(config, name) for name in ("task", "canvas", "distractors", "digit_size")}
         found.append({**values, "images": images.size, **evaluator(images).shares()})

@@ -172,7 +172,7 @@ def test_what_a_row_was_asked_besides_is_told(logs, tmp_path):
     forward.write("result.json", {**result, "test": {"deterministic": 0.8, "digits": 0.914, "overlap": 0.654}})
     both = [{"run": name, "reading": name, "whole": 0.7, "digits": 0.8} for name in ("forward", "backward")]
     forward.write("together.json", {"split": "test", "runs": both, "together": {"whole": 0.812, "digits": 0.9}})
-    small.write("evaluation.json", {"windows": {"overlap": [0.5], "alone": [0.6], "mean": [0.6]}})
+    small.write("evaluation.json", {"split": "test", "windows": {"overlap": [0.5], "alone": [0.6], "mean": [0.6]}})
     row = {"task": "cluttered", "canvas": 100, "distractors": 5, "digit_size": None, "images": 9, "deterministic": 0.77}
     small.write("transfer.json", {"split": "train", "accuracy": [row]})
     results = Results(tmp_path)
@@ -180,6 +180,7 @@ def test_what_a_row_was_asked_besides_is_told(logs, tmp_path):
     for told in ("91.4 %", "0.65", "18.80%", "77.00%", "on other images (split train)", "ST-CNN, one transformer"):
         assert told in text, told
     text, figures = report.report(results, {"edram": studies()["edram"]})
+    assert "**EDRAM, a tenth of the arithmetic**, look by look (split test):" in text
     assert set(figures) == {"edram-edram-small_seed=0.png"} and "](edram-edram-small_seed=0.png)" in text
 
 
@@ -195,6 +196,13 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
     text = report.of_comparison(results, "recipe")
     assert "; validation accuracy of the epoch" in text and "| better " in text and "published" not in text
     assert "| seeds " in text and set(table["seeds"]) == {2}
+
+
+def test_rows_on_other_images_are_not_compared(tmp_path):
+    write(tmp_path, lambda config: 0.6 + 0.01 * config.glimpses, flat, ["headline"])
+    table = Results(tmp_path).comparison("headline")
+    assert set(table["verdict_sampled"]) == {""} == set(table["verdict_deterministic"]) and table["seeds"].min() == 2
+    assert "verdict" not in report.of_comparison(Results(tmp_path), "headline")
 
 
 def test_verdicts_pair_the_seeds(tmp_path):

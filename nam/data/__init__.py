@@ -28,7 +28,7 @@ class Splits(NamedTuple):
     test: Batches
     spec: Spec
 
-    def asked(self, name: str) -> Batches:
+    def to_ask(self, name: str) -> Batches:
         """The images that a model is asked about: `test`, `validation`, or `train`, whose digits then lie elsewhere."""
         found = getattr(self, name)
         return Batches(found.config, found.examples, TEST) if name == "train" else found

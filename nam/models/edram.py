@@ -186,11 +186,11 @@ class EDRAM(Classifier):
         answers, thetas = [], []
         for look in range(self.glimpses):
             at = {"step": look, "training": training}
-            through = ops.stop_gradient(theta) if self.config["theta_gradient"] == "stopped" else theta
-            seen = self.sensor(images, through)
+            window = ops.stop_gradient(theta) if self.config["theta_gradient"] == "stopped" else theta
+            seen = self.sensor(images, window)
             for layer in self.what:
                 seen = layer(seen, **at) if isinstance(layer, _Normalized) else layer(seen)
-            hidden, reading = self.reader(seen * self.where(through), reading)
+            hidden, reading = self.reader(seen * self.where(window), reading)
             answer = hidden
             for layer in self.classification_network:
                 answer = layer(answer, **at)

@@ -37,7 +37,8 @@ class RecurrentAttention(Classifier):
             root mean square on images that are mostly black; or `"plain"`.
         std: Standard deviation of the policy, in image half-widths.
         policy: `"learned"`, `"frozen"`, `"random"` or `"center"`, see `LocationNetwork`.
-        exploration: `"fixed"`, `"annealed"` or `"learned"`: what becomes of the standard deviation, see there.
+        exploration: `"fixed"`, `"annealed"` or `"learned"`: what becomes of the standard deviation, see there. Here it
+            is fixed unless told, as `fit` alone does not anneal; all else is by default as in `Config`.
         policy_gradient: `"flowing"`: REINFORCE trains all that led to a location; `"stopped"`: the location network
             only.
         core: `"lstm"`, or `"rnn"`: ReLU units whose recurrent matrix starts as the identity.

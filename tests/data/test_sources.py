@@ -77,8 +77,8 @@ def test_the_bundled_digits_are_whole_and_apart():
 
 def test_digits_of_training_are_asked_about_in_images_that_training_did_not_see():
     splits = load("digits", task="translated", canvas=40)
-    asked = splits.asked("train")
-    assert asked.size == len(splits.train.examples.labels) and splits.asked("test") is splits.test
+    asked = splits.to_ask("train")
+    assert asked.size == len(splits.train.examples.labels) and splits.to_ask("test") is splits.test
     images = asked.batch(0).images
     assert not any((image == images[0]).all() for image in splits.train.batch(0).images)
     asked.on_epoch_end()

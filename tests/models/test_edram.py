@@ -89,7 +89,7 @@ def test_only_a_flowing_gradient_lets_the_classification_move_the_windows(data, 
 
 def test_windows_that_nothing_would_train_are_told(data):
     images, targets = data
-    with pytest.raises(ValueError, match="theta_gradient='stopped' leaves the transformations to be trained by the box"):
+    with pytest.raises(ValueError, match="theta_gradient='stopped' leaves the transformations"):
         compiled(theta_gradient="stopped").fit(images, targets["labels"], verbose=0)
 
 

@@ -1,7 +1,10 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
 
+from nam.config import Config
 from nam.models import RecurrentAttention
 from tests.small import JIT
 
@@ -25,6 +28,13 @@ def compiled(model_class=RecurrentAttention, optimizer="adam", **arguments):
     how = {"jit_compile": JIT, **arguments}
     model.compile(optimizer=keras.optimizers.get(optimizer), metrics=["accuracy"], **how)
     return model
+
+
+def test_defaults_are_those_of_a_run():
+    arguments = inspect.signature(RecurrentAttention).parameters
+    shared = {name: value.default for name, value in arguments.items() if name in Config.model_fields}
+    differ = {name for name, default in shared.items() if default != getattr(Config(), name)}
+    assert len(shared) > 20 and differ == {"exploration", "seed"}  # fit does not anneal; unseeded as Keras's layers
 
 
 def test_both_ways_of_reading_are_trained(data):
