@@ -123,7 +123,8 @@ def test_a_wheel_holds_what_nam_reads(tmp_path):
     for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(root / name, tree)
     words = "wheel --no-deps --no-build-isolation --no-index --wheel-dir"
-    subprocess.run([sys.executable, "-m", "pip", *words.split(), tmp_path, tree], check=True, capture_output=True)
+    made = subprocess.run([sys.executable, "-m", "pip", *words.split(), tmp_path, tree], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
     (wheel,) = tmp_path.glob("*.whl")
     files = {path.relative_to(tree).as_posix() for path in (tree / "nam").rglob("*") if path.is_file()}
     assert "nam/configs.json" in files and files <= {*zipfile.ZipFile(wheel).namelist()}
