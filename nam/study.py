@@ -207,15 +207,17 @@ def main(argv: Sequence[str]) -> int:
         engine = Local(workers)
     how = {name: getattr(options, name) for name in ("data_dir", "jit", "mixed_precision")}
     done = work = failures = 0
+    rest = sum(task.work for task in left)
     try:
         with _obeying(engine):
             begun = time.monotonic()
             for task, failure, seconds in train_all(left, engine, logs, workers, **how):
-                done, work = done + 1, work + task.work
+                done, rest = done + 1, rest - task.work
                 failures += failure not in (None, ELSEWHERE)
-                rest = (time.monotonic() - begun) * (sum(task.work for task in left) / work - 1)
+                work += task.work * (failure != ELSEWHERE)  # which took none of ours
+                ahead = f"; {_duration((time.monotonic() - begun) * rest / work)} left" if work else ""
                 print(f"[{done}/{len(left)}] {task.study}/{task.name}: {failure or _told(task, logs)}  "
-                      f"({seconds / 60:.1f} minutes; {_duration(rest)} left)", flush=True)  # fmt: skip
+                      f"({seconds / 60:.1f} minutes{ahead})", flush=True)  # fmt: skip
     except (KeyboardInterrupt, Stopped) as stop:
         print("stopped: the same command goes on from there")
         return 130 if isinstance(stop, KeyboardInterrupt) else 143
