@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -34,27 +34,6 @@ class Accuracies(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "loss" and value is not None}
 
 
-class _Both(keras.Model):
-    """Class probabilities of the deterministic gaze and of `votes` sampled ones, in one pass over the images.
-
-    Of a model that looks through windows also their transformations.
-    """
-
-    def __init__(self, model, votes: int):
-        super().__init__(autocast=False, name="evaluator")
-        self.model = model
-        self.votes = votes
-
-    def call(self, images):
-        outputs = self.model(images, training=False)
-        found = {"deterministic": ops.softmax(outputs["logits"])}
-        if "thetas" in outputs:
-            found["thetas"] = outputs["thetas"]
-        if self.votes and self.model.samples_gazes:
-            found["sampled"] = ops.softmax(self.model(images, samples=self.votes)["logits"])
-        return found
-
-
 class Whole(keras.utils.PyDataset):
     """The images of `batches`, and of `more (n, …)` what belongs to them; the last, short batch is filled up.
 
@@ -77,20 +56,40 @@ class Whole(keras.utils.PyDataset):
         return (tuple(filled),) if more else tuple(filled)
 
 
-def record(
-    recorder: keras.Model,
-    batches: Batches,
-    more: np.ndarray | None = None,
-    between: Callable[[], None] = lambda: None,
-) -> dict[str, np.ndarray]:
-    """What a compiled model that returns a dict says of all images of `batches`; see `Whole`.
+class Recorder(keras.Model):
+    """What is asked of a built model, of many images; compiled once.
 
-    The recorder has no variables of its own, and the model that it asks is built. `between` is called after each batch.
+    Args:
+        model: The model, whose variables are all that it has.
+        ask: From a batch to a dict of tensors: what `model` says of it.
+        jit: Compile with XLA. `None`: for a few images, which do not pay for TensorFlow's; JAX without is slower still.
     """
-    recorder.built = True  # or Keras on JAX builds it on the first batch, and begins its answers with the second
-    after = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: between())
-    found = recorder.predict(Whole(batches, more), verbose=0, callbacks=[after])
-    return {name: part[: batches.size] for name, part in found.items()}
+
+    def __init__(self, model, ask: Callable[[Any], dict[str, Any]], jit: bool | None = None):
+        super().__init__(autocast=False, name="recorder")
+        self.model = model
+        self.ask = ask
+        self.built = True  # or Keras on JAX builds it on the first batch, and begins its answers with the second
+        self.compile(jit_compile=keras.backend.backend() == "jax" if jit is None else jit)
+
+    def call(self, inputs):
+        return self.ask(inputs)
+
+    def record(
+        self, batches: Batches, more: np.ndarray | None = None, between: Callable[[], None] = lambda: None
+    ) -> dict[str, np.ndarray]:
+        """What is said of all images of `batches`, see `Whole`. `between` is called after each batch."""
+        after = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: between())
+        found = self.predict(Whole(batches, more), verbose=0, callbacks=[after])
+        return {name: part[: batches.size] for name, part in found.items()}
+
+    def one_by_one(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What is said of `images (n, height, width, channels)`, of each as if it were alone, with the same draws."""
+        found = []
+        for image in images:
+            with draws_from(self.model, SEED):
+                found.append(self.predict_on_batch(image[None]))
+        return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
 class Evaluator:
@@ -107,8 +106,7 @@ class Evaluator:
         self.model = model
         self.between = between
         self.votes = votes
-        self._both = _Both(model, votes)
-        self._both.compile(jit_compile=jit)
+        self._recorder = Recorder(model, self._ask, jit)
         self._framed: dict[Batches, tuple[np.ndarray, int, int]] = {}  # boxes and size of images, always the same
 
     def probabilities(self, batches: Batches) -> dict[str, np.ndarray]:
@@ -117,7 +115,17 @@ class Evaluator:
         Beside them the `thetas (n, looks, 6)` of a model that looks through windows.
         """
         with draws_from(self.model, SEED):
-            return record(self._both, batches, between=self.between)
+            return self._recorder.record(batches, between=self.between)
+
+    def _ask(self, images):
+        """All of it in one pass over the images."""
+        outputs = self.model(images, training=False)
+        found = {"deterministic": ops.softmax(outputs["logits"])}
+        if "thetas" in outputs:
+            found["thetas"] = outputs["thetas"]
+        if self.votes and self.model.samples_gazes:
+            found["sampled"] = ops.softmax(self.model(images, samples=self.votes)["logits"])
+        return found
 
     def __call__(self, batches: Batches) -> Accuracies:
         labels, found = batches.all_labels(), self.probabilities(batches)

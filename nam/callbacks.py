@@ -172,16 +172,12 @@ class Resume(keras.callbacks.Callback):
     Args:
         run: The run's folder.
         monitor: The log whose highest value marks the best epoch.
-        images_shape: Of the model's input, `(None, height, width, channels)`.
         is_over: Whether training ends, given the monitored value of each epoch so far.
     """
 
-    def __init__(
-        self, run: Run, monitor: str, images_shape: tuple[int | None, ...], is_over: Callable[[list[float]], bool]
-    ):
+    def __init__(self, run: Run, monitor: str, is_over: Callable[[list[float]], bool]):
         super().__init__()
         self.run = run
-        self.images_shape = images_shape
         self.monitor = monitor
         self.is_over = is_over
         self.history: list[dict[str, float]] = []
@@ -234,7 +230,7 @@ class Resume(keras.callbacks.Callback):
         # An uncompiled copy: a compiled model would take its optimizer along, three times the size.
         if self._copy is None:
             self._copy = type(self.model).from_config(self.model.get_config())
-            self._copy.build(self.images_shape)
+            self._copy.build((None, *self.model.images_shape))
         with averaged(self.model):
             self._copy.set_weights(self.model.get_weights())
         with replacing(self.run.path / MODEL) as temporary:

@@ -68,7 +68,7 @@ def _of_both(
         else:
             verdict = f"{learned} once the policy is trained, {frozen} as published"
         if verdict != OPEN:
-            verdict += max(found.so_far for found in held.values())
+            verdict += next((found.so_far for found in held.values() if found.so_far), "")
         evidence = [f"{policy}: {found.evidence}" for policy, found in held.items()]
         time = of_time(results) if of_time else ""
         return Finding(verdict, (*evidence, f"published: {of_published}", *([f"time: {time}"] if time else [])))

@@ -162,10 +162,10 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _check(model: type[Values], name: str, words: list[str]) -> None:
-    """Raises `UserError` if `words` are no value of the field `name`."""
-    field = model.model_fields[name]
+    """Raises `UserError` if `words` are no value of the field `name`, or follow --help."""
+    field = model.model_fields.get(name)
     flag = "--" + name.replace("_", "-")
-    if field.annotation is bool:
+    if field is None or field.annotation is bool:
         if words:
             raise UserError(f"{flag} takes no value. Received: {flag} {' '.join(words)}")
     elif not words:

@@ -1,10 +1,10 @@
-"""Every hyper-parameter of a run: its default, unit, limits and meaning, once."""
+"""Every hyper-parameter of a run: its default, unit, limits and meaning, once; and the studies made of such runs."""
 
 import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import pairwise, product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -559,6 +559,14 @@ def load_config(name_or_file: str) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {path}: {error}. Name a run's config.json.") from None
     return Config.from_json(text, str(path))
+
+
+def check_choices(**values: str) -> None:
+    """Raises `ValueError` for a value that the `Config`'s field of its name does not offer."""
+    for name, value in values.items():
+        options = get_args(Config.model_fields[name].annotation)
+        if value not in options:
+            raise ValueError(f"{name} must be one of {', '.join(options)}. Received: {name}={value!r}")
 
 
 def check_value(model: type[Values], name: str, value: Any) -> None:

@@ -72,7 +72,8 @@ class Local:
             output, _ = process.communicate()
             self._processes.discard(process)
         if process.returncode == 0:
-            return _recorded(run, None)
+            (run.path / FAILURE).unlink(missing_ok=True)
+            return None
         if process.returncode == Busy.status:
             return ELSEWHERE
         lines = output.strip().splitlines() or [""]
@@ -80,7 +81,7 @@ class Local:
             return lines[-1]
         # TensorFlow may say more as it goes.
         told = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
-        return _recorded(run, output, f"status {process.returncode}: {told}")
+        return _failed(run, output, f"status {process.returncode}: {told}")
 
     @contextlib.contextmanager
     def _share(self):
@@ -177,14 +178,15 @@ class OnRay:
             if isinstance(error.cause, Busy):
                 return ELSEWHERE
             told = first_line(error.cause)
-            return _recorded(run, str(error), told)
+            return _failed(run, str(error), told)
         except errors.RayError as error:
-            return _recorded(run, str(error), f"lost {self.RETRIES + 1} times: {first_line(error)}")
+            return _failed(run, str(error), f"lost {self.RETRIES + 1} times: {first_line(error)}")
         finally:
             self._tasks.discard(task)
         if run.read("result.json") is None:
             return f"its node wrote it elsewhere: {run.path.parent} must be a folder that all nodes share"
-        return _recorded(run, None)
+        (run.path / FAILURE).unlink(missing_ok=True)
+        return None
 
     def stop(self) -> None:
         """Lets every process end its step and save what it has."""
@@ -199,12 +201,9 @@ def _train(config: dict[str, Any], execution: dict[str, Any]) -> None:
     train(Config(**config), Execution(**execution))
 
 
-def _recorded(run: Run, output: str | None, told: str | None = None) -> str | None:
-    """Keeps all that a failed run said in its folder, or removes what an earlier one said; returns what to tell."""
+def _failed(run: Run, output: str, told: str) -> str:
+    """Keeps all that a failed run said in its folder; returns what to tell."""
     path = run.path / FAILURE
-    if output is None:
-        path.unlink(missing_ok=True)
-        return None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(output)
     return f"{told} (all it said: {path})"

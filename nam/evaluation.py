@@ -9,7 +9,6 @@ from scipy import stats
 
 from nam import health, models, numbers
 from nam.accuracy import SEED, Evaluator, read
-from nam.attention import Reader
 from nam.config import VOTES
 from nam.data import load, sequences
 from nam.data.boxes import overlaps
@@ -17,6 +16,7 @@ from nam.errors import UserError
 from nam.gaze import Watcher, looks_taken
 from nam.models import RecurrentAttention
 from nam.models.cost import milliseconds
+from nam.reading import Reader
 from nam.runs import MODEL, Run
 
 CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
@@ -86,7 +86,8 @@ def _of_numbers(model, data, seen) -> dict[str, Any]:
 
 def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str, Any]:
     """What runs of task `sequence` read, each alone and all together, whatever their directions."""
-    configs = [Run.open(path).config() for path in runs]
+    opened = [Run.open(path) for path in runs]
+    configs = [run.config() for run in opened]
     same = ("task", "dataset", "canvas", "noise", "seed")
     if configs[0].task != "sequence" or len({tuple(getattr(c, name) for name in same) for c in configs}) > 1:
         raise UserError(
@@ -94,9 +95,9 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
             "--reading forward and one of --reading backward."
         )
     found, heard = [], {"forward": [], "backward": []}  # all compared from left to right
-    for path, config in zip(runs, configs, strict=True):
-        model, splits = models.load(path / MODEL), load(config, data_dir)
-        Run(path).check_data(splits.told())
+    for run, config in zip(opened, configs, strict=True):
+        model, splits = models.load(run.path / MODEL), load(config, data_dir)
+        run.check_data(splits.told())
         images = splits.to_ask(split)
         log_p = numbers.log(Evaluator(model, 0, model.faster_with_xla).probabilities(images)["deterministic"])
         heard[config.reading].append(log_p)
@@ -104,7 +105,7 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
         if config.reading == "backward":
             labels = sequences.backward(labels, labels)
         alone = numbers.told(numbers.read(**{config.reading: [log_p]}), labels)
-        found.append({"run": path.name, "reading": config.reading, **alone})
+        found.append({"run": run.path.name, "reading": config.reading, **alone})
     both = numbers.told(numbers.read(**heard), labels)
     return {"split": split, "runs": found, "together": both}
 
@@ -146,10 +147,10 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
         if not seed:
             parts = (part[:, :, :looks] for part in (sampled.locations, sampled.means))
             sampled_health = health.of_gaze(*parts, boxes, size, window)
-    seen = {name: np.array([seed[name] for seed in found]) for name in found[0]}
-    sampled_accuracy, sampled_interval = over_seeds(seen["looks"][:, looks - 1])
-    vote, vote_interval = over_seeds(seen["vote_curve"][:, -1])
-    worth, worth_interval = over_images((seen["own"].astype(float) - seen["shuffled"]).mean(0), examples)
+    by_seed = {name: np.array([seed[name] for seed in found]) for name in found[0]}
+    sampled_accuracy, sampled_interval = over_seeds(by_seed["looks"][:, looks - 1])
+    vote, vote_interval = over_seeds(by_seed["vote_curve"][:, -1])
+    worth, worth_interval = over_images((by_seed["own"].astype(float) - by_seed["shuffled"]).mean(0), examples)
 
     deterministic = watcher.watch(data)
     correct = right(deterministic.probabilities)  # (n, looks)
@@ -170,22 +171,22 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
             "vote": vote,
             "vote_interval": vote_interval,
         },
-        "vote_curve": seen["vote_curve"].mean(0).tolist(),
+        "vote_curve": by_seed["vote_curve"].mean(0).tolist(),
         "looks": {
             "trained": looks,
             "deterministic": correct.mean(0).tolist(),
-            "sampled": seen["looks"].mean(0).tolist(),
-            "vote": seen["vote_looks"].mean(0).tolist(),
+            "sampled": by_seed["looks"].mean(0).tolist(),
+            "vote": by_seed["vote_looks"].mean(0).tolist(),
         },
         "exit_confidence": exit_confidence,
         "early_exit": exits,
         "loss_steps": model.objective["loss_steps"],
         "worth": {
-            "own": float(seen["own"].mean()),
-            "shuffled": float(seen["shuffled"].mean()),
+            "own": float(by_seed["own"].mean()),
+            "shuffled": float(by_seed["shuffled"].mean()),
             "difference": worth,
             "interval": worth_interval,
-            "random": float(seen["random"].mean()),
+            "random": float(by_seed["random"].mean()),
             "center": float(right(watcher.follow(data, np.zeros_like(target)))[:, -1].mean()),
             "oracle": float(right(watcher.follow(data, target))[:, -1].mean()),
         },

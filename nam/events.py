@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,7 +160,7 @@ def of_copy(run: Run) -> None:
 def _columns(study: str, config: dict[str, Any]) -> api_pb2.Experiment:
     """The columns of the dashboard: it shows those marked as differing first, and of all runs the first run's marks."""
     plan = studies().get(study)
-    defaults = json.loads(Config().to_json())
+    defaults = Config().model_dump(mode="json")
     changed = plan.varied if plan else [name for name, value in config.items() if value != defaults.get(name)]
     marked = {"study", "policy", *changed}
     columns = [api_pb2.HParamInfo(name=name, differs=name in marked) for name in ("study", *Config.model_fields)]

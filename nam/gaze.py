@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from nam.accuracy import SEED, draws_from, record
+from nam.accuracy import SEED, Recorder, draws_from
 from nam.data.pipeline import Batches
 
 
@@ -28,12 +27,19 @@ class Watcher:
     """
 
     def __init__(self, model, looks: int | None = None, votes: int = 1):
+        def own(samples: int | None) -> Recorder:
+            def ask(images):
+                return _answers(model(images, samples=samples, glimpses=looks))
+
+            return Recorder(model, ask, model.faster_with_xla)
+
+        def follow(inputs):
+            images, locations = inputs
+            return {"probabilities": ops.softmax(model(images, locations=locations)["look_logits"])}
+
         self.model = model
-        self._deterministic = _Own(model, looks)
-        self._sampled = _Own(model, looks, votes)
-        self._led = _Led(model)
-        for recorder in (self._deterministic, self._sampled, self._led):
-            recorder.compile(jit_compile=model.faster_with_xla)
+        self._deterministic, self._sampled = own(None), own(votes)
+        self._led = Recorder(model, follow, model.faster_with_xla)
 
     def watch(self, batches: Batches) -> Gazes:
         """The deterministic gaze on all images."""
@@ -46,15 +52,15 @@ class Watcher:
     def follow(self, batches: Batches, locations: np.ndarray) -> np.ndarray:
         """Class probabilities `(n, looks, classes)` after each look at `locations (n, looks, 2)`."""
         with draws_from(self.model, SEED):  # of the noise that some sensors see
-            return record(self._led, batches, locations.astype("float32"))["probabilities"]
+            return self._led.record(batches, locations.astype("float32"))["probabilities"]
 
     def _record(self, recorder, batches: Batches, seed: int) -> Gazes:
         with draws_from(self.model, seed):
-            return Gazes(**record(recorder, batches))
+            return Gazes(**recorder.record(batches))
 
 
 class Seen(NamedTuple):
-    """The deterministic gaze at each image, and what it saw."""
+    """The deterministic gaze at each image, and what it saw, but for noise beyond the image, which is drawn anew."""
 
     probabilities: np.ndarray  # (n, looks, classes)
     locations: np.ndarray  # (n, looks, 2), (x, y) in [-1, 1]
@@ -65,18 +71,22 @@ class Viewer:
     """Looks at a few images, one by one, so that none depends on the others; compiled once for each size of image."""
 
     def __init__(self, model):
+        self._recorder = Recorder(model, self._ask)
         self.model = model
-        self._seeing = _Seeing(model)
-        # Few images do not pay for TensorFlow's XLA; JAX without it is slower still.
-        self._seeing.compile(jit_compile=keras.backend.backend() == "jax")
 
     def __call__(self, images: np.ndarray) -> Seen:
         """What is seen of `images (n, height, width, channels)`."""
-        found = []
-        for image in images:
-            with draws_from(self.model, SEED):
-                found.append(self._seeing.predict_on_batch(image[None]))
-        return Seen(*(np.concatenate([one[name] for one in found]) for name in Seen._fields))
+        return Seen(**self._recorder.one_by_one(images))
+
+    def _ask(self, images):
+        sensor, found = self.model.sensor, _answers(self.model(images))
+        patches = sensor.read(sensor.prepare(images), found["locations"])
+        patches = ops.reshape(patches, (*patches.shape[:-1], sensor.scales, -1))
+        return {
+            "probabilities": found["probabilities"],
+            "locations": found["locations"],
+            "patches": ops.transpose(patches, (0, 1, 4, 2, 3, 5)),
+        }
 
 
 def _answers(outputs) -> dict:
@@ -101,36 +111,3 @@ def heat_map(locations: np.ndarray, cells: int = 25) -> np.ndarray:
     """
     column, row = np.minimum((locations.reshape(-1, 2).T + 1) / 2 * cells, cells - 1).astype(int)
     return np.bincount(row * cells + column, minlength=cells**2).reshape(cells, cells) / len(locations)
-
-
-class _Own(keras.Model):
-    def __init__(self, model, looks: int | None, samples: int | None = None):
-        super().__init__(autocast=False, name="own_gaze")
-        self.model = model
-        self.looks = looks
-        self.samples = samples
-
-    def call(self, images):
-        return _answers(self.model(images, samples=self.samples, glimpses=self.looks))
-
-
-class _Seeing(keras.Model):
-    def __init__(self, model):
-        super().__init__(autocast=False, name="seeing_gaze")
-        self.model = model
-
-    def call(self, images):
-        sensor, found = self.model.sensor, _answers(self.model(images))
-        patches = sensor.read(sensor.prepare(images), found["locations"])
-        patches = ops.reshape(patches, (*patches.shape[:-1], sensor.scales, -1))
-        return {**found, "patches": ops.transpose(patches, (0, 1, 4, 2, 3, 5))}
-
-
-class _Led(keras.Model):
-    def __init__(self, model):
-        super().__init__(autocast=False, name="led_gaze")
-        self.model = model
-
-    def call(self, inputs):
-        images, locations = inputs
-        return {"probabilities": ops.softmax(self.model(images, locations=locations)["look_logits"])}

@@ -68,7 +68,7 @@ def of_training(model, batch: Batch) -> dict[str, float]:
         "policy/mean_y": float(chosen[1]),
         "policy/spread": gaze["spread"] or 0.0,
         "gaze/hits": float(np.mean(gaze["hits"])),
-        "advantage_variance": float(ops.var(advantages)),
+        "advantage_variance": float(ops.var(advantages)) if model.glimpses > 1 else 0.0,
         "answer_entropy": float(-ops.mean(ops.sum(ops.exp(log_p) * log_p, axis=-1))),
     }
 

@@ -128,13 +128,14 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
+
+    def git(*words: str) -> str:
+        told = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True)
+        return told.stdout.strip()
+
     try:
-        git = ["git", "-C", str(here)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "."], capture_output=True, text=True, check=True
-        ).stdout
+        git("ls-files", "--error-unmatch", here.name)  # nam may be installed within another repository
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit + ("+changes" if changed.strip() else "")

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from nam import data, numbers, plots
 from nam.accuracy import read
-from nam.attention import Read, Reader
 from nam.config import Config
 from nam.data.pipeline import Batch, Batches
 from nam.gaze import Seen, Viewer, Watcher, heat_map
 from nam.layers import GlimpseSensor, LocationNetwork
 from nam.models import EDRAM, RecurrentAttention, SelfAttention
+from nam.reading import Read, Reader
 
 SHOWN = 8  # images
 

@@ -5,7 +5,7 @@ import json
 from importlib import resources
 from typing import Any, NamedTuple
 
-from nam.config import Config, named_configs
+from nam.config import Config, load_config
 
 # Fields in which the published logs differ, and those that do not count in finding what was published of a config.
 LOGGED = {"glimpses", "scales", "scale_factors", "bandwidth", "batch_size"}
@@ -28,6 +28,12 @@ def everything() -> dict[str, Any]:
     return json.loads(resources.files("nam").joinpath("published.json").read_text())
 
 
+@functools.cache
+def base() -> Config:
+    """The config `published`, with which the study's sweeps begin."""
+    return load_config("published")
+
+
 def find(config: Config) -> Published | None:
     """The longest published run of this config (whatever its policy, copies, epochs and seed), or `None`.
 
@@ -48,15 +54,14 @@ def find(config: Config) -> Published | None:
         seconds = timed[0] if timed else _row("scales", config).get("seconds_per_epoch")
         return Published(longest["epochs"], longest["test_vote"], longest["train_sampled"], seconds, curve)
     if len(changed) == 1 and (row := _row(*changed, config)):
-        epochs = named_configs()["published"]["epochs"]
+        epochs = base().epochs
         return Published(epochs, row["accuracy"], None, 60 * row["minutes"] / epochs, ())
     return None
 
 
 def times(field: str) -> dict[Any, float]:
     """Logged seconds per epoch by the value of one of `LOGGED`, all else being as in the config `published`."""
-    base = Config(**named_configs()["published"])
-    same = {name: getattr(base, name) for name in LOGGED - {field, "scale_factors"}}
+    same = {name: getattr(base(), name) for name in LOGGED - {field, "scale_factors"}}
     runs = [run for run in everything()["runs"] if run["seconds_per_epoch"] and same.items() <= run.items()]
     # The longest of several runs, which is the best timed, comes last.
     return {run[field]: run["seconds_per_epoch"] for run in sorted(runs, key=lambda run: run["epochs"])}
@@ -74,12 +79,11 @@ def elsewhere(study: str) -> list[dict[str, Any]]:
 
 def is_baseline(config: Config) -> bool:
     """Whether the config is the published one, whatever its policy, copies, epochs and seed."""
-    return not _changed(config) and config.learning_rate == named_configs()["published"]["learning_rate"]
+    return not _changed(config) and config.learning_rate == base().learning_rate
 
 
 def _changed(config: Config) -> set[str]:
-    base = Config(**named_configs()["published"])
-    return {name for name, value in config if value != getattr(base, name)} - ELSEWHERE
+    return {name for name, value in config if value != getattr(base(), name)} - ELSEWHERE
 
 
 def _row(name: str, config: Config) -> dict[str, Any]:

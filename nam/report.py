@@ -37,10 +37,12 @@ SHOWN = {
     "time": "time of an epoch by value",
 }
 INTRODUCTION = """\
-The study (Belaid 2019) varied seven hyper-parameters of the recurrent attention model. The policy, which says where to
-look next, was never trained: like the code that it descends from (zhongwen/RAM, reported there as issue 3), its code
-stops the gradient at the policy's mean. So every run here exists twice, `frozen` as published and `learned` as
-intended, which separates the effects of the hyper-parameters from those of the untrained policy.
+The study (Belaid 2019; its code and logs:
+[Karim-53/Comparison-of-Neuronal-Attention-Models](https://github.com/Karim-53/Comparison-of-Neuronal-Attention-Models))
+varied seven hyper-parameters of the recurrent attention model. The policy, which says where to look next, was never
+trained: like the code that it descends from (zhongwen/RAM, reported there as issue 3), its code stops the gradient at
+the policy's mean. So every run of its sweeps exists twice here, `frozen` as published and `learned` as intended, which
+separates the effects of the hyper-parameters from those of the untrained policy.
 
 Task `belaid` (the published code's data, MNIST on 100×100 among fragments), the published network, sensor, rewards and
 learning rates (`--config published`), but for what a study varies and for the budget: {samples} Monte-Carlo copies
@@ -52,14 +54,25 @@ A verdict compares the vote with that of the **reference**, the run of the same 
 sweeps have: {reference}. **Better** and **worse** are said only of votes that are further apart
 than the **threshold**, 2√2 standard deviations between the seeds of study `baseline`: {thresholds}.{chance} A claim
 that one value is above another is **confirmed** if it is by more than the threshold, **refuted** if the reverse holds
-by more than that, and otherwise **not shown**. A claim that values are alike is confirmed as long as no difference is
-seen, which is weak evidence. {gap}
+by more than that, and otherwise **not shown**. **An artefact** of the untrained policy is a claim that is confirmed
+frozen and refuted learned, one of the published sensor a time that its operation takes and ours does not. A claim that
+values are alike is confirmed as long as no difference is seen, which is weak evidence. {gap}
 
-± is half a 95 % interval, from the deviation between the seeds of `baseline`; each seed validates on other images. It
-is wider than what a verdict asks for. What was published is of a frozen policy: its accuracy on test images, or as the
+± is half a 95 % interval, from the deviation between the seeds of `baseline`: other first weights, training images and
+gazes. All validate on the same images, whose choice is not in it. It is wider than what a verdict asks for. What was
+published is of a frozen policy: its accuracy on test images, or as the
 paper's tables say.
 
 {timed} {spent}
+"""
+SUMMARY = (
+    "A point is a run, 15 epochs of training but for those of `epochs`, which are 100; the best two and the worst of "
+    "each kind are named. Published ones are of 100 epochs and 10 copies on a GPU, their accuracies of test images."
+)
+COMPARISONS = """\
+What follows is not of that study, and what was said of its task, copies, epochs and splits does not hold here. `recipe`
+and `recipe-long` chose nam's defaults, on validation images; the others set models beside published ones, on test
+images. Accuracies are those of the epoch that is best on validation.
 """
 CHANCE = (
     " So few seeds tell a deviation only roughly: two equal single runs are held to differ in {:.0f} % of cases, and "
@@ -78,8 +91,8 @@ TIMED = (
 COMPARED = (
     "accuracy of the epoch that is best on validation, by the deterministic gaze (by the vote where the policy is not "
     "learned, by one sampled gaze where the std changes); ours is the deterministic gaze's, where the policy is not "
-    "learned one sampled gaze's; core-s/epoch: the median epoch's seconds, its validation (of RAM with several gazes) "
-    "included, times the run's cores"
+    "learned one sampled gaze's; core-s/epoch: the quickest epoch's seconds, its validation (of RAM with several "
+    "gazes) included, times the run's cores, which had other work too"
 )
 PRICED = "ms/image: the least of several timings by `python -m benchmarks.models` on {cores} cores of an {cpu}"
 INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
@@ -149,8 +162,10 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     points = everything(results, sweeps)
     if len(points):
         figures["summary.png"] = charts.summary(points)
-        parts += ["## All of it", "![every run's accuracy against its time](summary.png)"]
-    for name in _begun(results, comparisons):
+        parts += ["## All of it", SUMMARY, "![every run's accuracy against its time](summary.png)"]
+    begun = _begun(results, comparisons)
+    parts += ["# Models beside models, and the search for the defaults", COMPARISONS] if begun else []
+    for name in begun:
         parts += [f"## {name}", of_comparison(results, name)]
         if name == "size":
             figures["size.png"] = charts.size(results.comparison(name), chosen[name].untrained)
@@ -265,7 +280,7 @@ def _finished(results: Results, names: Iterable[str]) -> pd.DataFrame:
 
 def _introduction(results: Results, sweeps: Iterable[str]) -> str:
     plan = studies()["baseline"].fixed
-    base = Config(**named_configs()["published"])
+    base = published.base()
     told = " and ".join(
         f"{100 * results.threshold(policy):.1f} points ({policy})"
         for policy in POLICIES
@@ -303,7 +318,8 @@ def _spent(results: Results, sweeps: Iterable[str]) -> str:
         return ""
     cards = [Run(folder).read("hardware.json") or {} for folder in runs["folder"]]
     ways = Counter(
-        f"{card.get('cores')} × {card.get('cpu')}, {card.get('backend')}, --jit {card.get('jit')}" for card in cards
+        f"{card.get('cores')} of the cores of an {card.get('cpu')}, {card.get('backend')}, `--jit {card.get('jit')}`"
+        for card in cards
     )
     return SPENT.format(
         runs=len(runs),
@@ -321,8 +337,8 @@ def _gap(results: Results, sweeps: Iterable[str]) -> str:
         return ""
     return (
         f"The votes of the {len(points)} frozen runs that have a published curve are {min(points):+.1f} to "
-        f"{max(points):+.1f} points away from it at the same epoch, for reasons that are not known; so verdicts "
-        "compare ours with ours."
+        f"{max(points):+.1f} points away from it at the same epoch, for reasons that are not known ([what was tried]"
+        "(../published.md)); so verdicts compare ours with ours."
     )
 
 
@@ -358,9 +374,8 @@ def of_study(results: Results, name: str) -> str:
 def of_comparison(results: Results, name: str) -> str:
     """A comparison's question, how far it is, and its table, in Markdown."""
     plan, table = studies()[name], results.comparison(name)
-    done = int((table["seeds"] >= len(plan.seeds)).sum())
-    rows = len(table) - len(plan.untrained)
-    missing = "" if done == rows else f" {done} of {rows} rows are finished."
+    done, runs = int(table["seeds"].sum()), len(plan.runs())
+    missing = "" if done == runs else f" {done} of {runs} runs are finished."
     theirs = ["; ".join(_theirs(**each) for each in published.compared(name, label)) for label in table["label"]]
     shown = pd.DataFrame({
         "model": table["label"],

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nam import events, published
@@ -51,7 +50,7 @@ class Results:
 
         Finished runs of other seeds than the study's follow, in a sweep also those of study `baseline` where all else
         is as in one of the sweep's: these are not its `own`. Accuracies are those after the last epoch, of a comparison
-        those of the best one. `core_seconds` are what the median epoch took, as a run may have been held up by what
+        those of the best one. `core_seconds` are what the quickest epoch took, as others were held up by what
         else the machine did, times the cores that the run had (of a run on a GPU, of that); `core_hours` are those of
         all epochs, as they were. `seconds_per_epoch` and `minutes` are those of training alone, as timed for all runs
         of a sweep in turns, see `training_time`.
@@ -237,7 +236,7 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
     validation, test = result.get("validation", {}), result.get("test") or {}
     if not best:
         validation = validation | {kind: history[name][-1] for kind, name in AFTER_EPOCHS.items() if name in history}
-    seconds = np.median(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
+    seconds = min(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
     per_epoch = seconds_per_image * (run.read("dataset.json") or {}).get("train", math.nan)
     found = published.find(config)
     curve = found.curve if found else ()

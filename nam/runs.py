@@ -96,7 +96,7 @@ class Run:
         run = cls(user_path(execution.logs) / names["study"] / names["name"])
         existing = run.config()
         if existing not in (None, config):
-            there, here = (json.loads(one.to_json()) for one in (existing, config))
+            there, here = (one.model_dump(mode="json") for one in (existing, config))
             changes = ", ".join(
                 f"{key} {there[key]} there and {here[key]} here" for key in sorted(here) if there[key] != here[key]
             )
@@ -139,7 +139,7 @@ class Run:
                         f"{self.path} was begun with{'' if half else 'out'} --mixed-precision: go on so, or choose "
                         "another --name."
                     )
-            self.write("config.json", json.loads(config.to_json()))
+            self.write("config.json", config.model_dump(mode="json"))
             self.write("dataset.json", dataset)
             card = {**machine.card(), **how}
             begun = before and (self.path / STATE).exists()

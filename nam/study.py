@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
 from nam.errors import UserError, first_line
 from nam.files import user_path
 from nam.runs import MODEL, Busy, Run, only_one
-from nam.signals import KINDS, Stopped
+from nam.signals import STOPS, Signals, Stopped
 
 DESCRIPTION = (
     "Trains every run of the studies named (`all`: of all), each in a process of its own, and leaves them under "
@@ -206,10 +205,15 @@ def main(argv: Sequence[str]) -> int:
         workers = min(options.workers or 1, len(left))
         engine = Local(workers)
     how = {name: getattr(options, name) for name in ("data_dir", "jit", "mixed_precision")}
+
+    def stop(number, frame):
+        engine.stop()
+        raise STOPS[number]
+
     done = work = failures = 0
     rest = sum(task.work for task in left)
     try:
-        with _obeying(engine):
+        with Signals(stop):
             begun = time.monotonic()
             for task, failure, seconds in train_all(left, engine, logs, workers, **how):
                 done, rest = done + 1, rest - task.work
@@ -222,23 +226,6 @@ def main(argv: Sequence[str]) -> int:
         print("stopped: the same command goes on from there")
         return 130 if isinstance(stop, KeyboardInterrupt) else 143
     return 1 if failures else 0
-
-
-@contextlib.contextmanager
-def _obeying(engine):
-    """Stops the engine, and then the block, on SIGINT and SIGTERM."""
-
-    def stop(number, frame):
-        engine.stop()
-        raise KINDS[number]
-
-    kinds = [number for number in KINDS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in kinds}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _told(task: Task, logs: Path) -> str:

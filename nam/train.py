@@ -90,7 +90,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
     from nam.events import Events
     from nam.runs import MODEL
 
-    resume = callbacks.Resume(run, _monitored(config), (None, *splits.spec[:3]), partial(schedule.is_over, config))
+    resume = callbacks.Resume(run, _monitored(config), partial(schedule.is_over, config))
     first_epoch = resume.restore(model)
     epochs = first_epoch if schedule.is_over(config, resume.values) else config.epochs
     if first_epoch:

@@ -46,6 +46,7 @@ def test_other_flags_change_the_named_config():
         ("--task clutterd", "task should be"),
         ("--config publishd", "Did you mean 'published'"),
         ("eight", "unexpected word 'eight'"),
+        ("--help=3", "--help takes no value"),
         ("--samples 1", "set samples to 2 or more"),
     ],
 )

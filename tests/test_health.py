@@ -91,7 +91,8 @@ def test_a_batch_whose_gazes_all_earn_the_same_is_no_sign_of_illness(rng):
 def test_one_look_has_nowhere_else_to_go(rng):
     model = models.build(Config(glimpses=1, scales=1, bandwidth=6, hidden=8), Spec(20, 20, 1, ("a", "b", "c")))
     batch = model_and_batch(rng)[1]
-    assert not health.never_learns(model, health.of_training(model, batch))
+    found = health.of_training(model, batch)
+    assert not health.never_learns(model, found) and np.isfinite([*found.values()]).all()
 
 
 def test_a_run_whose_location_network_gets_no_gradient_says_so_once(tmp_path, capsys):

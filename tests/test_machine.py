@@ -1,4 +1,5 @@
 import platform
+import re
 import subprocess
 import sys
 
@@ -66,3 +67,13 @@ thread.join()
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert int(found[-1]) < 100  # of 25,600 pages
+
+
+def test_the_commit_is_that_of_nams_own_repository(tmp_path, monkeypatch):
+    assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", machine.card()["commit"])
+    words = "-c user.name=nobody -c user.email=nobody@example.org commit --quiet --allow-empty --message first"
+    for command in (["init", "--quiet"], words.split()):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "site-packages" / "nam" / "machine.py"))
+    (tmp_path / "site-packages" / "nam").mkdir(parents=True)
+    assert machine.card()["commit"] == "unknown"  # installed within another repository

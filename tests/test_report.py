@@ -246,7 +246,7 @@ def test_what_is_not_trained_has_a_cost_and_says_why(logs, tmp_path):
     assert (row["multiply_adds"], row["milliseconds_32"], row["seeds"]) == (20_000, 100, 0)
     text = report.of_comparison(results, "size")
     assert "Not trained: " in text and "; CNN, 800×800 (an epoch takes" in text
-    assert "rows are finished" not in text and "on 2 cores of an Abacus" in text
+    assert "runs are finished" not in text and "on 2 cores of an Abacus" in text
 
 
 def test_claims_are_told_for_each_policy(results):

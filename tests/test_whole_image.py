@@ -8,9 +8,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import evaluate, export, plots, predict, scorecard
-from nam.attention import Reader
 from nam.errors import UserError
 from nam.models import load
+from nam.reading import Reader
 from nam.runs import MODEL
 from tests.small import run
 from tests.test_export import run_saved_model, tensorflow_only

@@ -8,10 +8,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nam import data, evaluate, plots, predict
-from nam.attention import Reader
 from nam.data.boxes import framing, overlap, overlaps
 from nam.events import history
 from nam.models import load
+from nam.reading import Reader
 from nam.runs import MODEL, Run
 from tests.small import run
 

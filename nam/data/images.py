@@ -12,7 +12,7 @@ from nam.errors import UserError, first_line
 
 MAX_PIXELS = 89_478_485  # of an image: beyond that Pillow, too, takes a file for a bomb
 SUFFIXES = (".png", ".jpg", ".jpeg")
-GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+GREY = ("1", "L", "LA", "I;16")
 
 
 class Folder:
@@ -107,10 +107,8 @@ def decode(path, channels: int) -> np.ndarray:
     not a whole image.
     """
     with _opened(path) as image:
-        if image.mode.startswith("I;16"):
+        if image.mode == "I;16":
             image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-        elif image.mode in ("I", "F"):
-            image = Image.fromarray(np.clip(np.asarray(image) / 257, 0, 255).astype("uint8"))
         elif "A" in image.mode or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)

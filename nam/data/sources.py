@@ -194,17 +194,21 @@ def _tensorflow_datasets(name: str, data_dir: str | None, download: bool):
     return arrays
 
 
+def _shares(count: int, seed: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Which of so many to train on, and the tenth held out for validation: drawn, or without a seed the last."""
+    order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    kept = count - int(count * VALIDATION_SHARE)
+    return np.sort(order[:kept]), np.sort(order[kept:])
+
+
 def _held_out(config: Config, train_images, train_labels, test_images, test_labels, **draws) -> Source:
     """A tenth of the training digits held out for validation."""
-    count = len(train_images)
     belaid = config.task == "belaid"
-    order = np.arange(count) if belaid else np.random.default_rng(config.seed).permutation(count)
-    kept = count - int(count * VALIDATION_SHARE)
+    train, validation = _shares(len(train_images), None if belaid else config.seed)
 
     def examples(images, labels):
         return Examples(images, labels, train_images if belaid else images)
 
-    train, validation = np.sort(order[:kept]), np.sort(order[kept:])
     return Source(
         examples(train_images[train], train_labels[train]),
         examples(train_images[validation], train_labels[validation]),
@@ -225,14 +229,12 @@ def _house_numbers(config: Config, data_dir: str | None) -> Source:
             )
         svhn.download(root, READ_SECONDS)
     train, test = svhn.read(root)
-    order = np.random.default_rng(config.seed).permutation(len(train.labels))
-    kept = len(order) - int(len(order) * VALIDATION_SHARE)
+    first, second = _shares(len(train.labels), config.seed)
 
     def examples(numbers: svhn.Numbers, chosen=slice(None)) -> Examples:
         images, labels, boxes = (part[chosen] for part in numbers)
         return Examples(images, labels, images, boxes)
 
-    first, second = np.sort(order[:kept]), np.sort(order[kept:])
     return Source(
         examples(train, first), examples(train, second), examples(test), tuple(str(digit) for digit in range(10))
     )

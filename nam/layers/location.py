@@ -5,8 +5,7 @@ import math
 import keras
 from keras import ops
 
-POLICIES = ("learned", "frozen", "random", "center")
-EXPLORATIONS = ("fixed", "annealed", "learned")
+from nam.config import check_choices
 
 
 def gaussian_log_prob(location, mean, std):
@@ -50,12 +49,7 @@ class LocationNetwork(keras.layers.Layer):
         super().__init__(**kwargs)
         if not std > 0:
             raise ValueError(f"std must be positive. Received: std={std}")
-        if policy not in POLICIES:
-            raise ValueError(f"policy must be one of {', '.join(POLICIES)}. Received: policy={policy!r}")
-        if exploration not in EXPLORATIONS:
-            raise ValueError(
-                f"exploration must be one of {', '.join(EXPLORATIONS)}. Received: exploration={exploration!r}"
-            )
+        check_choices(policy=policy, exploration=exploration)
         self.std = std
         self.policy = policy
         self.exploration = exploration

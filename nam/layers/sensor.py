@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from nam.config import MAX_FACTOR
+from nam.config import MAX_FACTOR, check_choices
 
 # A table costs about this many nanoseconds per pixel of the image, a window one per pixel of its own.
 TABLE_COST = 4
@@ -77,8 +77,7 @@ class GlimpseSensor(keras.layers.Layer):
                 f"scale_factors must be {scales} increasing integers from 1 to {MAX_FACTOR}. "
                 f"Received: scale_factors={factors}"
             )
-        if padding not in ("zero", "noise"):
-            raise ValueError(f"padding must be 'zero' or 'noise'. Received: padding={padding!r}")
+        check_choices(padding=padding)
         self.bandwidth = bandwidth
         self.scales = scales
         self.scale_factors = factors
@@ -157,7 +156,7 @@ class GlimpseSensor(keras.layers.Layer):
     def _read_table(self, view: View, edges_x, edges_y):
         # Clipping the edges to the image leaves nothing of a cell beyond it: that is the black outside.
         height, width = view.size
-        x, y = _clip(ops.stack(edges_x, axis=2), width), _clip(ops.stack(edges_y, axis=2), height)
+        x, y = ops.clip(ops.stack(edges_x, axis=2), 0, width), ops.clip(ops.stack(edges_y, axis=2), 0, height)
         corners = _take(view, y, x)
         rows = corners[..., 1:, :, :] - corners[..., :-1, :, :]
         return rows[..., 1:, :] - rows[..., :-1, :]
@@ -200,10 +199,6 @@ def _levels(pixels, white: int):
     return ops.cast(ops.round(ops.clip(ops.cast(pixels, "float32"), 0.0, 1.0) * white), "int32")
 
 
-def _clip(coordinates, last: int):
-    return ops.clip(coordinates, 0, last)
-
-
 def _cumsum(levels, axis: int):
     """Sums along an axis, which grows to a whole number of blocks: XLA's own takes length² additions on a processor.
 
@@ -225,7 +220,7 @@ def _cumsum(levels, axis: int):
 def _pixels(view: View, y, x):
     """Levels of a batch of images at every pair of `y` and `x`, and which of them are inside; see `_take`."""
     height, width = view.size
-    nearest_y, nearest_x = _clip(y, height - 1), _clip(x, width - 1)
+    nearest_y, nearest_x = ops.clip(y, 0, height - 1), ops.clip(x, 0, width - 1)
     inside = (y == nearest_y)[..., :, None] & (x == nearest_x)[..., None, :]
     return _levels(_take(view, nearest_y, nearest_x), view.white), inside[..., None]
 

@@ -1,5 +1,8 @@
 """What a model is to the rest of nam: images in, a dict with logits out, a loss of its own, a price."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -133,6 +136,11 @@ class WholeImage(Classifier):
             pixels_touched=pixels,
             pixels=pixels,
         )
+
+
+def arguments(local: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model was made with, by name: of the `locals()` with which its constructor begins."""
+    return {name: value for name, value in local.items() if name not in ("self", "kwargs", "__class__")}
 
 
 def check_targets(targets: int, glimpses: int) -> None:

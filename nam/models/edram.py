@@ -9,16 +9,14 @@ from keras import ops
 from keras.layers import Conv2D, Dense, LSTMCell
 
 from nam import losses
-from nam.config import MIN_WINDOW
+from nam.config import MIN_WINDOW, check_choices
 from nam.layers import SpatialTransformer, StepNormalization
-from nam.models.classifier import Classifier, check_targets, scaled, weighted_mean
+from nam.models.classifier import Classifier, arguments, check_targets, scaled, weighted_mean
 from nam.models.cost import Cost
 
 PARTS = ("classification", "localisation")
 COARSE = 12  # side of the image that the context network sees
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-FIRST = ("identity", "context")
-GRADIENTS = ("flowing", "stopped")
 
 
 @keras.saving.register_keras_serializable(package="nam")
@@ -82,30 +80,17 @@ class EDRAM(Classifier):
         theta_weights: Sequence[float] = (1.0, 0.5, 1.0, 0.5, 1.0, 1.0),
         **kwargs,
     ):
+        config = arguments(locals())
         if glimpses < 1 or hidden < 32 or hidden % 32 or bandwidth < MIN_WINDOW:
             raise ValueError(
                 f"glimpses must be at least 1, hidden a multiple of 32, bandwidth at least {MIN_WINDOW}. "
                 f"Received: glimpses={glimpses}, hidden={hidden}, bandwidth={bandwidth}"
             )
         check_targets(targets, glimpses)
-        if first_transformation not in FIRST or theta_gradient not in GRADIENTS or len(theta_weights) != 6:
-            raise ValueError(
-                f"first_transformation must be one of {', '.join(FIRST)}, theta_gradient of {', '.join(GRADIENTS)}, "
-                f"theta_weights six numbers. Received: first_transformation={first_transformation!r}, "
-                f"theta_gradient={theta_gradient!r}, theta_weights={theta_weights}"
-            )
-        config = {
-            "classes": classes,
-            "targets": targets,
-            "glimpses": glimpses,
-            "bandwidth": bandwidth,
-            "hidden": hidden,
-            "first_transformation": first_transformation,
-            "theta_gradient": theta_gradient,
-            "what_weight": what_weight,
-            "where_weight": where_weight,
-            "theta_weights": [float(weight) for weight in theta_weights],
-        }
+        check_choices(first_transformation=first_transformation, theta_gradient=theta_gradient)
+        if len(theta_weights) != 6:
+            raise ValueError(f"theta_weights must be six numbers. Received: theta_weights={theta_weights}")
+        config["theta_weights"] = [float(weight) for weight in theta_weights]
         super().__init__(config, **kwargs)
         self.targets = targets
         self.glimpses = glimpses

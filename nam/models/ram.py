@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from nam import losses
+from nam.config import check_choices
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
-from nam.models.classifier import Classifier, check_targets, weighted_mean
+from nam.models.classifier import Classifier, arguments, check_targets, weighted_mean
 from nam.models.cost import Cost
 
 # As configs, not objects: every layer must draw weights of its own.
@@ -103,14 +104,9 @@ class RecurrentAttention(Classifier):
         seed: int | None = None,
         **kwargs,
     ):
-        _one_of("policy_gradient", policy_gradient, ("flowing", "stopped"))
-        _one_of("retina", retina, ("normalized", "plain"))
-        _one_of("initializer", initializer, INITIALIZERS)
-        _one_of("core", core, ("lstm", "rnn"))
-        _one_of("reward", reward, losses.REWARDS)
-        _one_of("advantage", advantage, ("learned", "leave-one-out"))
-        _one_of("loss_steps", loss_steps, ("last", "all"))
-        _one_of("first_location", first_location, ("random", "shared", "center"))
+        config = arguments(locals())
+        choices = "policy_gradient retina initializer core reward advantage loss_steps first_location"
+        check_choices(**{name: config[name] for name in choices.split()})
         if glimpses < 1 or samples < 1:
             raise ValueError(
                 f"glimpses and samples must be at least 1. Received: glimpses={glimpses}, samples={samples}"
@@ -118,44 +114,15 @@ class RecurrentAttention(Classifier):
         check_targets(targets, glimpses)
         if advantage == "leave-one-out" and samples < 2 and policy == "learned":
             raise ValueError(f"advantage='leave-one-out' needs at least two samples. Received: samples={samples}")
-        config = {
-            "classes": classes,
-            "targets": targets,
-            "glimpses": glimpses,
-            "bandwidth": bandwidth,
-            "scales": scales,
-            "scale_factors": None if scale_factors is None else [int(f) for f in scale_factors],
-            "padding": padding,
-            "retina": retina,
-            "std": std,
-            "policy": policy,
-            "exploration": exploration,
-            "policy_gradient": policy_gradient,
-            "core": core,
-            "hidden": hidden,
-            "samples": samples,
-            "reward": reward,
-            "advantage": advantage,
-            "loss_steps": loss_steps,
-            "first_location": first_location,
-            "reinforce_weight": reinforce_weight,
-            "baseline_weight": baseline_weight,
-            "initializer": initializer,
-            "seed": seed,
-        }
+        config["scale_factors"] = None if scale_factors is None else [int(factor) for factor in scale_factors]
         super().__init__(config, **kwargs)
         self.targets = targets
         self.glimpses = glimpses
         self.samples = samples
         self.first_location = first_location
         self.stops_policy_gradient = policy_gradient == "stopped"
-        self.objective = {
-            "reward": reward,
-            "advantage": advantage,
-            "loss_steps": loss_steps,
-            "reinforce_weight": reinforce_weight,
-            "baseline_weight": baseline_weight,
-        }
+        objective = "reward advantage loss_steps reinforce_weight baseline_weight"
+        self.objective = {name: config[name] for name in objective.split()}
         dtype = self.dtype_policy
         # Three streams: with one seed for all, the first look would foretell the policy's noise.
         seeds = [None if seed is None else seed + stream * 2**30 for stream in range(3)]
@@ -257,14 +224,16 @@ class RecurrentAttention(Classifier):
         """What one gaze at a `height` × `width` image costs.
 
         Every weight of a kernel is used once per look. With S scales of B × B pixels in C channels, H hidden units and
-        K classes that is, for an LSTM (an RNN has 2 H² in place of 8 H²), the action network after the last look:
+        K classes that is, for an LSTM (an RNN has 2 H² in place of 8 H²), the action network after the last look at
+        each of N targets:
 
-            T (128 S B² C + 2 · 128 + 2 · 128 H + 8 H² + 2 H + H) + K H    multiply-adds
+            T (128 S B² C + 2 · 128 + 2 · 128 H + 8 H² + 2 H + H) + N K H    multiply-adds
 
         With the default sizes, one look takes 664,576.
         """
         per_look = (self.glimpse_network, self.core, self.location_network, self.baseline_network)
-        products = [self.glimpses * _kernel_size(layer) for layer in per_look] + [_kernel_size(self.action_network)]
+        products = [self.glimpses * _kernel_size(layer) for layer in per_look]
+        products += [self.targets * _kernel_size(self.action_network)]
         patch = self.sensor.bandwidth**2
         channels = self.glimpse_network.what_hidden.kernel.shape[0] // (patch * self.sensor.scales)
         return Cost(
@@ -358,8 +327,3 @@ class RecurrentAttention(Classifier):
 
 def _kernel_size(layer) -> int:
     return sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) == 2)
-
-
-def _one_of(name: str, value: str, options):
-    if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}. Received: {name}={value!r}")

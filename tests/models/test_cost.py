@@ -117,6 +117,9 @@ def test_the_cost_is_that_of_the_formula():
     cost = model.cost(100, 100)
     assert cost.multiply_adds == 4 * PER_LOOK + 10 * 256
     assert cost.parameters == model.count_params()
+    two = RecurrentAttention(targets=2)
+    two.build((None, 100, 100, 1))
+    assert two.cost(100, 100).multiply_adds == 4 * PER_LOOK + 2 * 10 * 256  # answers after the last look at each
     with_a_table = 10_000 + 4 * 4 * 13**2
     assert (cost.pixels_read, cost.pixels_touched, cost.pixels) == (4 * 4 * 144, with_a_table, 10_000)
 

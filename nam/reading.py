@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from nam.accuracy import record
+from nam.accuracy import Recorder
 from nam.data.pipeline import Batches
 from nam.models import SelfAttention
 
@@ -30,34 +29,27 @@ class Reader:
 
     def __init__(self, model):
         self.model = model
-        self._reading = _Reading(model)
-        # Few images do not pay for TensorFlow's XLA; JAX without it is slower still.
-        self._reading.compile(jit_compile=keras.backend.backend() == "jax")
+        self._recorder = Recorder(model, self._ask)
 
     def __call__(self, images: np.ndarray) -> Read:
         """What is read in `images (n, height, width, channels)`."""
-        found = [self._reading.predict_on_batch(image[None]) for image in images]
-        return Read(**{name: np.concatenate([one[name] for one in found]) for name in found[0]})
+        return Read(**self._recorder.one_by_one(images))
 
     def read(self, batches: Batches) -> Read:
         """What is read in all images of a split, many at once; without maps, which would not fit."""
-        every = _Reading(self.model, maps=False)
-        every.compile(jit_compile=self.model.faster_with_xla)
-        return Read(**record(every, batches))
+        return Read(**Recorder(self.model, self._without_maps, self.model.faster_with_xla).record(batches))
 
+    def _ask(self, images):
+        if not isinstance(self.model, SelfAttention):
+            return self._without_maps(images)
+        outputs = self.model(images, return_attention=True)
+        weights = ops.cast(ops.mean(outputs["attention"], axis=2), "float32")
+        maps = ops.reshape(weights, (-1, self.model.config["heads"], *self.model.map_shape))
+        return {"probabilities": ops.softmax(outputs["logits"]), "maps": maps}
 
-class _Reading(keras.Model):
-    def __init__(self, model, maps: bool = True):
-        super().__init__(autocast=False, name="reading")
-        self.model = model
-        self.asked = {"return_attention": True} if maps and isinstance(model, SelfAttention) else {}
-
-    def call(self, images):
-        outputs = self.model(images, **self.asked)
+    def _without_maps(self, images):
+        outputs = self.model(images)
         found = {"probabilities": ops.softmax(outputs["logits"])}
-        if "attention" in outputs:
-            weights = ops.cast(ops.mean(outputs["attention"], axis=2), "float32")
-            found["maps"] = ops.reshape(weights, (-1, self.model.config["heads"], *self.model.map_shape))
         if "thetas" in outputs:
             found |= {"looks": ops.softmax(outputs["look_logits"]), "thetas": outputs["thetas"]}
         return found
