@@ -16,7 +16,7 @@ from nam.accuracy import Evaluator
 from nam.data.pipeline import Batch, Batches
 from nam.errors import UserError
 from nam.events import Events
-from nam.files import replacing
+from nam.files import read_arrays, replacing
 from nam.models import RecurrentAttention
 from nam.pictures import View, view
 from nam.runs import MODEL, STATE, Run
@@ -24,6 +24,7 @@ from nam.signals import Signals
 
 PROBED = 128  # validation images that health is told from, at most
 PICTURES = 10  # times per run that they are shown, at most
+MAX_META = 2**26  # bytes of a state beside its arrays: the numbers of every epoch
 AHEAD = 2  # steps that are begun before the loss of the first is looked at
 
 
@@ -196,10 +197,10 @@ class Resume(keras.callbacks.Callback):
             return 0
         model.optimizer.build(model.trainable_variables)
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
             variables = _variables(model)
+            file = read_arrays(path, 2 * sum(keras.ops.convert_to_numpy(v).nbytes for v in variables) + MAX_META)
+            meta = json.loads(str(file["meta"]))
+            arrays = [file[f"v{i}"] for i in range(len(file) - 1)]
             if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
                 raise ValueError("it was written with another --mixed-precision, or by another version")
             for variable, array in zip(variables, arrays, strict=True):
@@ -211,12 +212,17 @@ class Resume(keras.callbacks.Callback):
             raise UserError(f"cannot resume from {path} ({error}): remove that file to start the run anew.") from None
 
     def on_epoch_end(self, epoch, logs=None):
+        arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_variables(self.model))}
+        if not all(np.isfinite(array).all() for array in arrays.values()):  # which a gaze may hide from the loss
+            raise UserError(
+                f"a weight is no number after epoch {epoch + 1}: most likely the learning rate is too high; try a "
+                "lower --learning-rate or --clip-norm."
+            )
         self.history.append({name: float(value) for name, value in logs.items()})
         if self.best_epoch is None or logs[self.monitor] > self.history[self.best_epoch][self.monitor]:
             self.best_epoch = epoch
             self._save_model()
         meta = {"history": self.history, "best_epoch": self.best_epoch}
-        arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_variables(self.model))}
         with replacing(self.run.path / STATE) as temporary, temporary.open("wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
         if self.is_over(self.values):

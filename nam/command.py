@@ -36,10 +36,15 @@ class _Flags(Execution, Config):
 
 def parse(argv: Sequence[str], prog: str, description: str) -> tuple[Config, Execution]:
     """The config and the way to run it that the flags `argv` ask for."""
-    start = _words(_Flags, argv).get("config")
-    start = load_config(start[-1]) if start else Config()
+    start = load_config(starting_point(argv)) if starting_point(argv) else Config()
     values = options(_Flags, argv, prog, description, default=_Flags(**dict(start)))
     return tuple(part(**{name: getattr(values, name) for name in part.model_fields}) for part in (Config, Execution))
+
+
+def starting_point(argv: Sequence[str]) -> str | None:
+    """What follows the flag --config of `parse`, if it is given."""
+    words = _words(_Flags, argv).get("config")
+    return words[-1] if words else None
 
 
 def flags(config: Config) -> list[str]:
@@ -84,6 +89,7 @@ def options(model: type[V], argv: Sequence[str], prog: str, description: str, de
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a command and exits: 0, 2 after a mistake of the user's told in one sentence, or what `main` returned."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         if backend not in BACKENDS:
@@ -103,6 +109,15 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         print(
             f"error: cannot use {error.filename or 'a file'} ({error.strerror or error}): mend what keeps it from "
             "being read or written, or name another.",
+            file=sys.stderr,
+        )
+        status = 2
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in f"{type(error)} {error}":
+            raise
+        print(
+            "error: there is not enough memory: lower --batch-size, or what makes the images or the model large "
+            "(--canvas, --samples, --hidden).",
             file=sys.stderr,
         )
         status = 2

@@ -328,9 +328,9 @@ class Config(Values):
             raise UserError(
                 f"canvas must hold the digit of {digit} pixels: set it to {digit} or more. Received: canvas={canvas}"
             )
-        if self.batch_size * ((canvas or 0) + 1) ** 2 >= 2**31:
+        if self.batch_size * (canvas or 0) ** 2 > 2**30:
             raise UserError(
-                f"batch_size times the canvas's pixels must stay below 2^31. Received: batch_size={self.batch_size}, "
+                f"batch_size times the canvas's pixels must be at most 2^30. Received: batch_size={self.batch_size}, "
                 f"canvas={canvas}"
             )
         if task in CLUTTER:

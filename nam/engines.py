@@ -14,6 +14,7 @@ from typing import Any
 
 from nam.config import Config, Execution
 from nam.errors import UserError, first_line
+from nam.files import replacing
 from nam.runs import Busy, Run
 
 ELSEWHERE = "another process trains it"
@@ -205,5 +206,6 @@ def _failed(run: Run, output: str, told: str) -> str:
     """Keeps all that a failed run said in its folder; returns what to tell."""
     path = run.path / FAILURE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(output)
+    with replacing(path) as temporary:
+        temporary.write_text(output)
     return f"{told} (all it said: {path})"

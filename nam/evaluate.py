@@ -11,6 +11,7 @@ from pydantic import Field
 from nam import command, scorecard, transfer
 from nam.config import VOTES, Execution, Task, Values
 from nam.errors import UserError
+from nam.files import replacing
 from nam.scorecard import table, warnings
 
 DESCRIPTION = (
@@ -114,7 +115,8 @@ def main(argv: Sequence[str]) -> None:
             file.text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
             for name, figure in figures.items():
                 (run.path / "plots").mkdir(exist_ok=True)
-                figure.savefig(run.path / "plots" / f"{name}.png", dpi=120)
+                with replacing(run.path / "plots" / f"{name}.png") as temporary:
+                    figure.savefig(temporary, dpi=120)
                 file.image(f"evaluation/{name}", plots.pixels(figure))
     if figures:
         print(f"\npictures: {run.path / 'plots'}")

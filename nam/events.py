@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nam.command import quiet
 from nam.config import Config, studies
+from nam.errors import UserError, first_line
 from nam.runs import Run
 
 # Metrics of the HParams dashboard: (group, tag) of the scalar, and its column's name.
@@ -37,8 +39,14 @@ def history(run: Run) -> dict[str, list[float]]:
     for group, prefix in (("train", ""), ("validation", "val_")):
         if not (run.path / group).is_dir():
             continue
-        with quiet():  # TensorBoard reads with TensorFlow where that is installed
-            accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
+        try:
+            if not all(path.is_file() for path in (run.path / group).glob("*tfevents*")):  # a pipe would be waited for
+                raise ValueError("one of them is no file")
+            with quiet():  # TensorBoard reads with TensorFlow where that is installed
+                accumulator = EventAccumulator(str(run.path / group), {"scalars": 0}).Reload()
+        except Exception as error:  # of a file that was changed: of two libraries
+            what = first_line(error)
+            raise UserError(f"cannot read the event files of {run.path / group} ({what}): remove them.") from None
         for tag in accumulator.Tags()["scalars"]:
             found[prefix + tag] = [event.value for event in accumulator.Scalars(tag)]
     return found
@@ -59,7 +67,10 @@ class EventFile:
     def __init__(self, folder: Path, first_epoch: int | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard knows such files by `tfevents`, and takes them in the order of their names.
-        self._file = (folder / f"events.out.tfevents.{time.time():.6f}.nam").open("xb")
+        # The newest comes last, also where the clock was set back.
+        before = re.findall(r"tfevents\.(\d+\.\d+)", " ".join(path.name for path in folder.iterdir()))
+        begun = max([time.time(), *(float(then) + 2e-6 for then in before)])
+        self._file = (folder / f"events.out.tfevents.{begun:.6f}.nam").open("xb")
         self._records = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
         if first_epoch is not None:

@@ -1,5 +1,6 @@
 """Exports a trained model for other runtimes: `python -m nam.export logs/runs/NAME --format onnx`."""
 
+import contextlib
 import importlib.util
 import warnings
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pydantic import Field
 from nam import command, weights
 from nam.config import Values
 from nam.errors import UserError, first_line
-from nam.files import user_path
+from nam.files import replacing, user_path
 
 DESCRIPTION = (
     "Exports the model of a run: uint8 images (batch, height, width, channels) in, `probabilities` (batch, classes) "
@@ -96,8 +97,9 @@ def main(argv: Sequence[str]) -> None:
     model, _, path = open_model(options.run)
     output = output or (usual if path.parent == weights.FOLDER else path.with_name(usual.name))
     try:
-        with command.quiet():
-            export(model, output, options.format)
+        # Nothing is written through a link that lies in a stranger's folder.
+        with command.quiet(), replacing(output) if usual.suffix else contextlib.nullcontext(output) as written:
+            export(model, written, options.format)
     except UserError:
         raise
     except Exception as error:  # TensorFlow's errors of the file system are no OSError

@@ -4,6 +4,8 @@ import contextlib
 import os
 from pathlib import Path
 
+import numpy as np
+
 from nam.errors import UserError, first_line
 
 PARTIAL = ".partial-"
@@ -31,6 +33,22 @@ def replacing(path: Path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name, without pickles.
+
+    Raises:
+        Exception: Any of a dozen if the file is missing, cut or changed.
+        ValueError: If it is no file, or would unpack to more than `most` bytes.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no file")
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        size = sum(member.file_size for member in file.zip.infolist())
+        if size > most:
+            raise ValueError(f"it unpacks to {size:,} bytes, {most:,} at most are read")
+        return {name: file[name] for name in file.files}
 
 
 def clear(folder: Path) -> None:

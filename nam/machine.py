@@ -14,7 +14,7 @@ import keras
 import psutil
 import pynvml
 
-PACKAGES = ("nam", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
+PACKAGES = ("nam", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "pillow", "scikit-learn")
 
 
 def card() -> dict[str, Any]:
@@ -36,13 +36,9 @@ def card() -> dict[str, Any]:
 
 
 def other_versions(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Where the software of two cards differs, as `keras 3.14.0, now 3.15.0`; empty where it does not."""
-    names = ("python", "backend", *PACKAGES)
-    return "; ".join(
-        f"{name} {then.get(name, 'none')}, now {now.get(name, 'none')}"
-        for name in names
-        if then.get(name) != now.get(name)
-    )
+    """Where software that the first of two cards tells of differs, as `keras 3.14.0, now 3.15.0`; else empty."""
+    names = [name for name in ("python", "backend", *PACKAGES) if name in then and then[name] != now.get(name)]
+    return "; ".join(f"{name} {then[name]}, now {now.get(name, 'none')}" for name in names)
 
 
 def _cores() -> int:

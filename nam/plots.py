@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
+AS_IS = {"parse_math": False}  # a class's or a file's name may hold dollars
 KINDS = {"deterministic": "deterministic", "sampled": "one sampled gaze", "vote": "vote"}
 
 
@@ -29,7 +30,7 @@ def gaze(images, locations, window: int, titles: Sequence[str] = ()) -> Figure:
         _show(axis, image)
         _path(axis, image, locations[i], window)
         if i < len(titles):
-            axis.set_title(titles[i], fontsize=10)
+            axis.set_title(titles[i], fontsize=10, **AS_IS)
     return figure
 
 
@@ -59,7 +60,7 @@ def retina(image, locations, patches, factors: Sequence[int], titles: Sequence[s
         for scale in range(scales):
             _show(axes[2 + scale, look], _bytes(patches[look, scale]))
         if look < len(titles):
-            axes[0, look].set_title(titles[look], fontsize=9)
+            axes[0, look].set_title(titles[look], fontsize=9, **AS_IS)
     for axis, name in zip(axes[:, 0], names, strict=True):
         # A switched-off axis has no label.
         axis.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=8, transform=axis.transAxes)
@@ -85,7 +86,7 @@ def windows(images, thetas, texts: Sequence[Sequence[str]], titles: Sequence[str
             axis.add_patch(Polygon(corners, fill=False, color=color, linewidth=1.5))
             _tag(axis, np.clip(corners[0], 0, image.shape[1::-1]), text, color, text_color)  # it may begin far outside
         if i < len(titles):
-            axis.set_title(titles[i], fontsize=10)
+            axis.set_title(titles[i], fontsize=10, **AS_IS)
     return figure
 
 
@@ -111,7 +112,7 @@ def steps(images, thetas, patches, titles: Sequence[Sequence[str]]) -> Figure:
             _show(above, images[i])
             above.add_patch(Polygon(_parallelogram(thetas[i, look], images[i]), fill=False, color=color, linewidth=1.5))
             _show(below, _bytes(np.clip(patches[i, look], 0, 1)))
-            above.set_title(titles[i][look], fontsize=8)
+            above.set_title(titles[i][look], fontsize=8, **AS_IS)
     return figure
 
 
@@ -166,7 +167,7 @@ def attention(images, maps, stride: float, offset: float, titles: Sequence[str] 
                 axis.text(0.5, -0.02, text, fontsize=7, ha="center", va="top", transform=axis.transAxes)
         if i < len(titles):
             line[0].text(-0.06, 0.5, titles[i], rotation=90, ha="right", va="center", fontsize=8,
-                         transform=line[0].transAxes)  # fmt: skip
+                         transform=line[0].transAxes, **AS_IS)  # fmt: skip
     for axis, name in zip(axes[0], names, strict=True):
         axis.set_title(name, fontsize=9)
     return figure
@@ -230,7 +231,7 @@ def frames(image, locations, patches, factors: Sequence[int], titles: Sequence[s
         _path(axes[0], image, locations[:look], bandwidth * factors[0], looks)
         _show(axes[1], known(image.shape, locations[:look], patches[:look], factors))
         axes[0].set_title(f"look {look} of {looks}", fontsize=11)
-        axes[1].set_title(titles[look - 1] if titles else "known by now", fontsize=11)
+        axes[1].set_title(titles[look - 1] if titles else "known by now", fontsize=11, **AS_IS)
         film.append(figure)
     return film
 
@@ -251,7 +252,7 @@ def heat(groups: Sequence[Mapping[str, np.ndarray]], label: str = "") -> Figure:
             axis.set_axis_off()
         for axis, (title, values) in zip(line, maps, strict=False):
             axis.imshow(values, cmap="inferno", norm=PowerNorm(0.5, vmin=0))  # else only the brightest part is seen
-            axis.set_title(title, fontsize=9)
+            axis.set_title(title, fontsize=9, **AS_IS)
     figure.suptitle(label, fontsize=11)
     return figure
 
@@ -361,7 +362,7 @@ def _path(axis, image, locations, window: int, looks: int | None = None, boxes: 
 
 def _tag(axis, corner, text: str, color, text_color: str) -> None:
     box = {"facecolor": color, "pad": 1, "linewidth": 0}
-    axis.text(*corner, text, color=text_color, fontsize=7, va="bottom", bbox=box)
+    axis.text(*corner, text, color=text_color, fontsize=7, va="bottom", bbox=box, **AS_IS)
 
 
 def _colors(looks: int) -> list[tuple[np.ndarray, str]]:

@@ -111,7 +111,10 @@ def find(names: Sequence[str]) -> list[Path]:
     found = []
     for path in map(user_path, names):
         if path.is_dir():
-            inside = sorted(filter(is_image, path.rglob("*")))
+            try:
+                inside = sorted(filter(is_image, path.rglob("*")))
+            except RecursionError:
+                raise UserError(f"the folders in {path} lie too deep in each other: name one of them.") from None
             if not inside:
                 raise UserError(f"{path} holds no PNG or JPEG image: name a folder or a file that does.")
             found += inside
@@ -157,7 +160,8 @@ def main(argv: Sequence[str]) -> int:
             text += f"  {answer['looks']} look" + "s" * (answer["looks"] > 1)
         print(json.dumps(answer) if options.json else text, flush=True)
     if shown and options.figure:
-        titles = [f"{Path(a['image']).name}: {a['class']}, {a['probability']:.0%}" for a in answers]
+        names = [Path(a["image"]).name.encode(errors="replace").decode() for a in answers]
+        titles = [f"{n}: {a['class']}, {a['probability']:.0%}" for n, a in zip(names, answers, strict=True)]
         if looks and len(shown) == 1:
             figure = plots.retina(**view.story(*shown[0]))
         else:

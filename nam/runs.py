@@ -10,7 +10,7 @@ import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nam.config import FORMAT, Config, Execution, named_configs, of_file, without_format
-from nam.errors import UserError
+from nam.errors import UserError, first_line
 from nam.files import clear, replacing, user_path
 
 MODEL = "model.keras"
@@ -59,10 +59,18 @@ class _Result(_Relied):
     seconds: _Seconds
     images_per_second: float
     parameters: int
+    cost: dict[str, float] = {}
     dataset: _Dataset
 
 
+class _GPU(_Relied):
+    name: str
+
+
 class _Card(_Relied):
+    cpu: str = ""
+    cores: int = 1
+    gpu: str | _GPU = "none"
     changes: str = ""
     mixed_precision: bool = False
 
@@ -182,6 +190,8 @@ class Run:
         """The JSON file of that name, or `None` if there is none."""
         path = self.path / name
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise ValueError("it is no file")
             values = json.loads(path.read_text())
             if not isinstance(values, dict):
                 raise ValueError("it holds no names and values")
@@ -216,8 +226,9 @@ def lost(run: Run, error: OSError) -> UserError:
     )
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write to {path} ({error.strerror}): name a writable folder with --logs.")
+def unwritable(path: Path, error: Exception) -> UserError:
+    what = getattr(error, "strerror", None) or first_line(error)
+    return UserError(f"cannot write to {path} ({what}): name a writable folder with --logs.")
 
 
 @contextlib.contextmanager
@@ -229,7 +240,7 @@ def only_one(path: Path, told: str):
         lock.acquire()
     except filelock.Timeout:
         raise Busy(f"{told}: wait for it, or stop it.") from None
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # not every file system knows locks
         raise unwritable(path.parent, error) from None
     try:
         yield

@@ -210,7 +210,7 @@ def main(argv: Sequence[str]) -> int:
         engine.stop()
         raise STOPS[number]
 
-    done = work = failures = 0
+    done = work = failures = elsewhere = 0
     rest = sum(task.work for task in left)
     try:
         with Signals(stop):
@@ -218,6 +218,7 @@ def main(argv: Sequence[str]) -> int:
             for task, failure, seconds in train_all(left, engine, logs, workers, **how):
                 done, rest = done + 1, rest - task.work
                 failures += failure not in (None, ELSEWHERE)
+                elsewhere += failure == ELSEWHERE
                 work += task.work * (failure != ELSEWHERE)  # which took none of ours
                 ahead = f"; {_duration((time.monotonic() - begun) * rest / work)} left" if work else ""
                 print(f"[{done}/{len(left)}] {task.study}/{task.name}: {failure or _told(task, logs)}  "
@@ -225,7 +226,7 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, Stopped) as stop:
         print("stopped: the same command goes on from there")
         return 130 if isinstance(stop, KeyboardInterrupt) else 143
-    return 1 if failures else 0
+    return 1 if failures else Busy.status if elsewhere else 0
 
 
 def _told(task: Task, logs: Path) -> str:

@@ -6,10 +6,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nam import command
 from nam.config import FOLDER, VOTES, Config, Execution
+from nam.files import user_path
 from nam.scorecard import line
 from nam.signals import Signals, Stopped
 
@@ -250,8 +252,22 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _tell_other_software(start: Path) -> None:
+    """Says where the software differs from that of the run whose folder or config training starts from."""
+    from nam.runs import Run
+
+    card = Run(start if start.is_dir() else start.parent).read("hardware.json") if start.exists() else None
+    if card:
+        with command.quiet():
+            from nam import machine
+        if changes := machine.other_versions(card, machine.card()):
+            print(f"warning: {start} was trained with other software: {changes}; this run may differ", flush=True)
+
+
 def main(argv: Sequence[str]) -> int:
     config, execution = command.parse(argv, "python -m nam.train", DESCRIPTION)
+    if start := command.starting_point(argv):
+        _tell_other_software(user_path(start))
     try:
         result = train(config, execution)
     except (KeyboardInterrupt, Stopped) as stop:

@@ -8,7 +8,9 @@ import runpy
 import signal
 import sys
 import threading
+from pathlib import Path
 
+import keras
 import numpy as np
 
 from nam import callbacks, files, runs, study
@@ -27,6 +29,17 @@ def before(owner, name, count=1):
         return die() if len(calls) == count else call(*args, **kwargs)
 
     setattr(owner, name, counted)
+
+
+def half_a_model():
+    def save(self, path, **how):
+        saved.append(path)
+        if len(saved) == 2:
+            Path(path).write_bytes(b"half")
+            die()
+        whole(self, path, **how)
+
+    saved, whole, keras.Model.save = [], keras.Model.save, save
 
 
 def half_a_state():
@@ -55,6 +68,7 @@ MOMENTS = {
     "before the first batch": lambda: before(callbacks.Epochs, "on_epoch_begin"),
     "in an epoch": lambda: before(callbacks.Epochs, "on_train_batch_end", 20),
     "before the model is saved": lambda: before(callbacks.Resume, "_save_model", 2),
+    "while the model is saved": half_a_model,
     "while the state is saved": half_a_state,
     "while the result is written": half_a_result,
     "before the state is removed": lambda: before(callbacks.Resume, "finish"),

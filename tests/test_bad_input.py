@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -13,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nam import command, models, predict, train
+from nam import callbacks, command, events, models, predict, ship, train
 from nam.config import Config, Study, load_config, named_configs
 from nam.data import images, sources, svhn
 from nam.errors import UserError
-from nam.runs import MODEL, Run
+from nam.runs import MODEL, STATE, Run
 from tests.data.test_svhn import write
+from tests.small import SMALL, run
 
 LONGEST = timedelta(seconds=10)  # of a case
 VALUES = st.recursive(
@@ -169,7 +171,8 @@ def test_image_files(record_property, tmp_path, mode, kind):
 def test_folders_of_images(record_property, tmp_path):
     content = st.binary(max_size=8) | st.just(picture("L", "PNG")) | broken(picture("L", "PNG"))
     names = st.sampled_from(["a.png", "b.jpg", "c.txt", "d.PNG", "e.jpeg"])
-    trees = st.dictionaries(st.sampled_from(["x", "y", "z"]), st.dictionaries(names, content, max_size=4), max_size=3)
+    classes = st.sampled_from(["x", "y", "5$_and_$6", os.fsdecode(b"caf\xe9")])
+    trees = st.dictionaries(classes, st.dictionaries(names, content, max_size=4), max_size=3)
 
     @cases(record_property, 100, tree=trees)
     def _(tree):
@@ -182,6 +185,7 @@ def test_folders_of_images(record_property, tmp_path):
         config = told(lambda: Config(dataset=f"folder:{root}").resolved(f"folder:{root}"))
         source = told(sources.read, config, None)
         if source is not None:
+            assert "\udce9" not in "".join(source.classes)
             told(lambda: source.train.images[np.arange(len(source.train.labels))])
 
 
@@ -215,7 +219,8 @@ def test_prepared_arrays(record_property, tmp_path):
     np.savez_compressed(path, **arrays)
     whole, config = path.read_bytes(), Config(dataset="mnist").resolved("mnist")
     changes = st.sampled_from([*arrays]).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from([
-        None, np.zeros(0), np.zeros((5, 28, 28), "uint8"), -np.ones(20, int), np.full(20, 10), np.full(20, "a")
+        None, np.zeros(0), np.zeros((5, 28, 28), "uint8"), np.zeros((20, 1), int),
+        -np.ones(20, int), np.full(20, 10), np.full(20, "a")
     ])))  # fmt: skip
 
     @cases(record_property, 200, content=broken(whole), change=st.none() | changes)
@@ -226,7 +231,7 @@ def test_prepared_arrays(record_property, tmp_path):
             found = {**arrays, change[0]: change[1]}
             np.savez(path, **{name: array for name, array in found.items() if array is not None})
         source = told(sources.read, config, str(tmp_path))
-        assert source is None or len(source.train.labels) == 18
+        assert source is None or (len(source.train.labels) == 18 and source.test.labels.ndim == 1)
 
 
 @pytest.mark.slow
@@ -260,6 +265,35 @@ def test_run_folders(record_property, finished, tmp_path, name):
             assert train.summary(found)
         if found is not None and name == "dataset.json":
             assert all(isinstance(label, str) for label in found["classes"])
+        told(ship.card, "model", [Run(folder)])
+
+
+@pytest.mark.parametrize("group", ["train", "validation"])
+def test_event_files(record_property, finished, tmp_path, group):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    (path,) = (folder / group).glob("events*")
+    whole = path.read_bytes()
+
+    @cases(record_property, 40, content=broken(whole) | st.binary(max_size=40))
+    def _(content):
+        path.write_bytes(content)
+        found = told(events.history, Run(folder))
+        assert found is None or all(len(values) <= SMALL["epochs"] for values in found.values())
+
+
+def test_states(record_property, tmp_path, monkeypatch):
+    restored, models_there = callbacks.Resume.restore, []
+    monkeypatch.setattr(callbacks.Resume, "restore", lambda self, model: models_there.append(model) or 0)
+    monkeypatch.setattr(callbacks.Resume, "finish", lambda self: None)
+    run(tmp_path, epochs=1)
+    found = Run(tmp_path / "runs" / "run")
+    path, resume = found.path / STATE, callbacks.Resume(found, "val_accuracy", any)
+    whole = path.read_bytes()
+
+    @cases(record_property, 60, content=broken(whole) | st.binary(max_size=40))
+    def _(content):
+        path.write_bytes(content)
+        assert told(restored, resume, models_there[0]) in (None, 1)
 
 
 def test_models(record_property, finished, tmp_path):

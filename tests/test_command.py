@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nam import command
@@ -88,6 +89,16 @@ def test_a_mistake_exits_with_status_2(capsys, monkeypatch, backend, raised, tol
     with pytest.raises(SystemExit) as stop:
         command.run(main)
     assert stop.value.code == 2 and capsys.readouterr().err == f"error: {told}\n"
+
+
+def test_too_little_memory_is_told(capsys):
+    def main(argv):
+        np.zeros(2**50)
+
+    with pytest.raises(SystemExit) as stop:
+        command.run(main)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: there is not enough memory: lower --batch-size")
 
 
 def test_a_reader_that_has_seen_enough_is_no_mistake():

@@ -133,7 +133,7 @@ def test_a_bad_value_is_one_sentence(values, sentence):
         (dict(task="translated", distractors=3), "task 'translated' has no distractors"),
         (dict(task="cluttered", distractor_size=29), "distractor_size must be at most"),
         (dict(task="belaid", distractor_size=28), "distractor_size must be at most"),
-        (dict(task="translated", canvas=4096, batch_size=128), "must stay below 2"),
+        (dict(task="translated", canvas=4096, batch_size=128), "must be at most 2.30"),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(values, sentence):

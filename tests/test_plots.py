@@ -15,9 +15,9 @@ def boxes(axis):
 @pytest.mark.parametrize(("n", "channels"), [(1, 1), (5, 3)])
 def test_the_gaze_is_drawn_where_the_sensor_looked(n, channels):
     images = np.zeros((n, 20, 40, channels), "uint8")
-    figure = plots.gaze(images, np.tile(LOCATIONS, (n, 1, 1)), 6, [str(i) for i in range(n)])
+    figure = plots.gaze(images, np.tile(LOCATIONS, (n, 1, 1)), 6, [f"{i}$_a_$" for i in range(n)])  # as a file may be
     drawn = [axis for axis in figure.axes if axis.images]
-    assert len(drawn) == n and drawn[-1].get_title() == str(n - 1)
+    assert len(drawn) == n and drawn[-1].get_title() == f"{n - 1}$_a_$"
     assert boxes(drawn[0]) == [((17, 7), 6), ((37, -3), 6)]
     assert [text.get_text() for text in drawn[0].texts] == ["1", "2"]
     pixels = plots.pixels(figure)

@@ -156,7 +156,7 @@ def test_mistakes_are_told(model_file, tmp_path, monkeypatch, capsys, words, sen
 
 def test_a_file_that_holds_another_model_is_told(tmp_path, rng):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
-    with pytest.raises(UserError, match="holds a Sequential: name a model that nam.train has left"):
+    with pytest.raises(UserError, match="it holds a Sequential, and no model that nam.train has left"):
         predict.open_model(str(tmp_path / "other.keras"))
     with pytest.raises(UserError, match="there is no nowhere.keras: name a run"):
         predict.open_model("nowhere.keras")

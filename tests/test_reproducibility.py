@@ -64,6 +64,8 @@ def test_other_versions_than_the_recorded_ones_are_named(tmp_path, finished, mon
     told = capsys.readouterr().out
     assert f"other software: python 3.10.0, now {card['python']}; keras 3.14.0, now {card['keras']}" in told
     Run(folder).write("hardware.json", {**Run(folder).read("hardware.json"), "numpy": "1.0"})
+    train.main(["--config", str(folder), "--logs", str(tmp_path), "--name", "run"])
+    assert f"trained with other software: numpy 1.0, now {card['numpy']}" in capsys.readouterr().out
     evaluate.main([str(folder), "--seeds", "1"])
     told = capsys.readouterr().err
     assert f"trained with other software: numpy 1.0, now {card['numpy']}" in told

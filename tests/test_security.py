@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -11,12 +12,13 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile
 
-from nam import callbacks, models, predict
+from nam import callbacks, events, export, files, models, predict
 from nam.config import Config, Execution
 from nam.data import images, sources, svhn
 from nam.errors import UserError
@@ -63,6 +65,65 @@ def test_a_model_that_names_a_function_of_the_system_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot load the model"):
         models.load(path)
     assert not mark.exists()
+
+
+def fully_connected(side, hidden):
+    return {"registered_name": "nam>FullyConnected", "class_name": "FullyConnected", "config": {"hidden": hidden},
+            "build_config": {"input_shape": [None, side, side, 1]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("saved", "more", "told"), [
+    (fully_connected(28, 16), 2**22, "unpacks to more than ten times its size"),
+    (fully_connected(28, 10**6), 0, "hidden should be less than or equal to 8192"),
+    (fully_connected(4000, 4000), 0, "too small for the weights of 16,000,000 pixels"),
+    ({**fully_connected(28, 16), "registered_name": "Sequential"}, 0, "no model that nam.train has left"),
+])  # fmt: skip
+def test_a_small_model_that_would_fill_the_memory_is_refused_before_it_is_built(
+    tmp_path, monkeypatch, saved, more, told
+):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", json.dumps(saved))
+        file.writestr("model.weights.h5", bytes(more))
+    monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: pytest.fail("built"))
+    with pytest.raises(UserError, match=f"cannot load the model .*{told}"):
+        models.load(path)
+
+
+def test_arrays_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 2**20)
+    arrays = {name: np.zeros(2**19, "uint8") for name in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez_compressed(tmp_path / "mnist.npz", **arrays)
+    with pytest.raises(UserError, match=r"cannot read mnist .*unpacks to 2,.*1,048,576 at most are read"):
+        sources.read(Config(dataset="mnist").resolved("mnist"), str(tmp_path))
+
+
+@pytest.mark.parametrize("claimed", ["digitStruct/name", "n0", "b0/label"])
+def test_a_list_of_house_numbers_that_claims_too_many_is_refused(tmp_path, claimed):
+    part = write(tmp_path / "train", [[(1, 5, 5, 10, 20)]])
+    with h5py.File(part / svhn.STRUCT, "a") as file:
+        kind = file[claimed].dtype
+        del file[claimed]
+        kind = h5py.ref_dtype if kind.hasobject else kind
+        file.create_dataset(claimed, (10**9, 1), kind, chunks=(1000, 1))
+        if claimed == "n0":
+            file["digitStruct/name"][0, 0] = file[claimed].ref
+    assert (part / svhn.STRUCT).stat().st_size < 2**15
+    with pytest.raises(UserError, match="has 1,000,000,000 values"):
+        svhn.crops(part)
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    path, whole = tmp_path / "scans.jpg", io.BytesIO()
+    Image.new("L", (64, 64)).save(whole, "JPEG", progressive=True)
+    whole = whole.getvalue()
+    path.write_bytes(whole)
+    assert images.decode(path, 1).shape == (64, 64, 1)
+    last = whole.rindex(b"\xff\xda")
+    path.write_bytes(whole[:last] + whole[last:-2] * 1000 + whole[-2:])
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=r"cannot read the image .*1,0\d\d scans, 100 at most are read"):
+        images.decode(path, 1)
 
 
 def test_pickles_are_never_read(tmp_path, monkeypatch):
@@ -149,6 +210,26 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
         images.find(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["config.json", STATE, "validation/events.out.tfevents.1.nam"])
+def test_what_is_no_file_in_a_runs_folder_is_not_waited_for(tmp_path, finished, name):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    read = {"config.json": Run(folder).read, STATE: lambda name: files.read_arrays(folder / name, 2**20)}
+    with pytest.raises((UserError, ValueError), match="is no file"):
+        read.get(name, lambda name: events.history(Run(folder)))(name)
+
+
+def test_a_picture_is_not_written_through_a_link(tmp_path, finished, monkeypatch):
+    folder, target = shutil.copytree(finished[0], tmp_path / "run"), tmp_path / "target"
+    target.write_text("mine")
+    (folder / "model.onnx").symlink_to(target)
+    monkeypatch.setattr(export, "check", lambda format: None)
+    monkeypatch.setattr(keras.Model, "export", lambda self, path, **how: Path(path).write_text("exported"))
+    export.main([str(folder), "--format", "onnx"])
+    assert target.read_text() == "mine" and (folder / "model.onnx").read_text() == "exported"
+
+
 def bomb(side):
     """A PNG of so many white pixels, a thousandth of that in bytes."""
 
@@ -193,8 +274,9 @@ def test_a_runs_own_name_is_one_folder_whatever_its_dataset(tmp_path, dataset):
 def test_what_is_committed_names_no_machine_and_nobody():
     found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     home = rb"/(?:root|home/[a-z]|Users/[A-Za-z]|work/[a-z]|tmp/[a-z])"
+    public = ("logs/", "notebooks/", "docs/", "benchmarks/results", "tests/fixtures", "nam/weights")
     for name in found.decode().split("\0"):
-        if name.startswith(("logs/", "notebooks/", "docs/", "benchmarks/results")) and (ROOT / name).is_file():
+        if name.startswith(public) and (ROOT / name).is_file():
             content = (ROOT / name).read_bytes()
             assert not re.search(home, content), f"{name}: {re.search(home, content)}"
 

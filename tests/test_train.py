@@ -338,7 +338,7 @@ def test_a_stopped_command_goes_on(tmp_path, command, number, status):
     while not state.exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == status, out + err
     if number != signal.SIGKILL:
         assert re.search(r"stopped after \d+ of 8 epochs: the same command goes on from there", out)

@@ -54,9 +54,10 @@ def load(config: Config, data_dir: str | None = None) -> Splits:
     height, width, channels = source.train.images.shape[-3:]
     if config.canvas is not None:
         height = width = config.canvas
-    if config.batch_size * (height + 1) * (width + 1) >= 2**31:
+    # Several batches are in memory at a time.
+    if config.batch_size * height * width * channels > 2**30:
         raise UserError(
-            f"batch_size times an image's pixels must stay below 2^31: lower --batch-size, or set --canvas. Received: "
-            f"batch_size={config.batch_size}, images of {height} × {width}"
+            f"batch_size times an image's values must be at most 2^30: lower --batch-size, or set --canvas. Received: "
+            f"batch_size={config.batch_size}, images of {height} × {width} × {channels}"
         )
     return Splits(*splits, Spec(height, width, channels, source.classes))

@@ -1,6 +1,7 @@
 """Image files as arrays, read one by one when they are needed."""
 
 import contextlib
+import re
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from PIL import Image, ImageOps
 
 from nam.errors import UserError, first_line
 
+MAX_SCANS = 100  # of a JPEG, each of which is decoded into all its pixels; progressive ones have about ten
 MAX_PIXELS = 89_478_485  # of an image: beyond that Pillow, too, takes a file for a bomb
 SUFFIXES = (".png", ".jpg", ".jpeg")
 GREY = ("1", "L", "LA", "I;16")
@@ -63,6 +65,9 @@ def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         folder.name: sorted(filter(is_image, folder.iterdir())) for folder in sorted(root.iterdir()) if folder.is_dir()
     }
     found = {name: paths for name, paths in found.items() if paths}
+    for name in found:
+        if re.search("[\ud800-\udfff]", name):  # bytes that are no letters
+            raise UserError(f"the name of {str(root / name)!a} cannot be shown: rename that folder.")
     if len(found) < 2:
         raise UserError(
             f"{root} has {len(found)} sub-folders with PNG or JPEG images: at least two are needed, one per class."
@@ -132,8 +137,19 @@ def _opened(path):
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it holds {image.width:,} × {image.height:,} pixels, {MAX_PIXELS:,} at most are read")
+            if image.format == "JPEG" and (count := _content(image).count(b"\xff\xda")) > MAX_SCANS:
+                raise ValueError(f"it holds {count:,} scans, {MAX_SCANS} at most are read")
             image.load()
             yield ImageOps.exif_transpose(image)  # cameras store what is upright lying on its side, and say so
     except Exception as error:  # a cut or changed file shows as any of a dozen exceptions
         what = first_line(error)
         raise UserError(f"cannot read the image {path} ({what}): repair or remove it.") from None
+
+
+def _content(image: Image.Image) -> bytes:
+    """All bytes of an image's file, before it is decoded."""
+    position = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(position)
+    return content

@@ -14,12 +14,13 @@ from nam.config import DIGIT, FOLDER, Config
 from nam.data import svhn
 from nam.data.images import Folder, find, resized
 from nam.errors import UserError, first_line
-from nam.files import user_path
+from nam.files import read_arrays, user_path
 
 VALIDATION_SHARE = 0.1
 PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
 PROBE_SECONDS = 4.0
 READ_SECONDS = 60.0  # that a download may pause
+MAX_BYTES = 2**30  # of an .npz, unpacked; MNIST has 55 million
 
 
 class Examples(NamedTuple):
@@ -145,8 +146,8 @@ def _arrays(name: str, data_dir: str | None):
         )
     try:
         if found is not None and found.suffix == ".npz":
-            with found.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]
+            file = read_arrays(found, MAX_BYTES)
+            arrays = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]
         else:
             arrays = _tensorflow_datasets(name, data_dir, download=found is None)
         train_images, train_labels, test_images, test_labels = arrays
@@ -155,6 +156,7 @@ def _arrays(name: str, data_dir: str | None):
             len(train_images) != len(train_labels)
             or len(test_images) != len(test_labels)
             or {train_images.dtype, test_images.dtype} != {np.dtype("uint8")}
+            or {train_labels.ndim, test_labels.ndim} != {1}
         ):
             raise ValueError("images and labels do not match")
         labels = np.concatenate([train_labels, test_labels])

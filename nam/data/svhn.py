@@ -24,7 +24,7 @@ from PIL import Image
 from nam.data.images import MAX_PIXELS, decode
 from nam.data.sequences import LONGEST, SIDE, TARGETS, ended
 from nam.errors import UserError, first_line
-from nam.files import replacing
+from nam.files import read_arrays, replacing
 
 PARTS = ("train", "test", "extra")
 HOME = "http://ufldl.stanford.edu/housenumbers/"  # its archives are train.tar.gz and so on
@@ -32,6 +32,10 @@ MARGIN = 1.3  # side of the square around a number, relative to the number's lon
 STRUCT = "digitStruct.mat"
 CACHE = "crops.npz"
 MAX_BYTES = 2**28  # of a file in an archive; the largest published has less than half of that
+MAX_UNPACKED = 2**34  # of an archive; the largest published has an eighth of that
+MAX_CACHE = 2**32  # all crops of the published parts have a quarter of that
+MAX_LISTED = 10**6  # images of a part; the largest published has a fifth of that
+MAX_LENGTH = 1000  # letters of a name, digits of a number
 
 
 class Numbers(NamedTuple):
@@ -87,10 +91,10 @@ def read(root: Path) -> tuple[Numbers, Numbers]:
 def _kept(cache: Path, key: str) -> tuple[Numbers, Numbers] | None:
     """What the cache holds, if it is whole and of these parts."""
     try:
-        with cache.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            if str(file["parts"]) != key:
-                return None
-            return tuple(Numbers(*(file[f"{name}_{field}"] for field in Numbers._fields)) for name in ("train", "test"))
+        file = read_arrays(cache, MAX_CACHE)
+        if str(file["parts"]) != key:
+            return None
+        return tuple(Numbers(*(file[f"{name}_{field}"] for field in Numbers._fields)) for name in ("train", "test"))
     except Exception:  # missing, cut or changed: any of a dozen exceptions
         return None
 
@@ -151,13 +155,19 @@ def entries(struct, path: Path) -> Iterator[Entry]:
         with h5py.File(struct, "r") as file:
             names, boxes = file["digitStruct/name"], file["digitStruct/bbox"]
 
+            def column(found, most):
+                # A few bytes may claim any number of values, or those of another file.
+                if len(found) > most or found.external or found.is_virtual:
+                    raise ValueError(f"{found.name} has {len(found):,} values, {most:,} of its own at most are read")
+                return found[:, 0]
+
             def values(box, field):
                 # One digit's value stands there itself, those of several behind references.
-                found = box[field]
-                return [file[one][0, 0] for one in found[:, 0]] if found.dtype == object else [found[0, 0]]
+                found = column(box[field], MAX_LENGTH)
+                return [file[one][0, 0] for one in found] if found.dtype == object else [found[0]]
 
-            for name, box in zip(names[:, 0], boxes[:, 0], strict=True):
-                text = "".join(map(chr, file[name][:, 0]))
+            for name, box in zip(column(names, MAX_LISTED), column(boxes, MAX_LISTED), strict=True):
+                text = "".join(map(chr, column(file[name], MAX_LENGTH)))
                 columns = [values(file[box], field) for field in ("label", "left", "top", "width", "height")]
                 labels, *rest = (np.array(column, "float32") for column in columns)
                 placed = np.stack(rest, axis=1)
@@ -188,6 +198,8 @@ def _opened(path: Path) -> Iterator[tuple[object, dict[str, Callable]]]:
                     )
                 if member.isfile():
                     members[Path(member.name).name] = member
+                if len(members) > MAX_LISTED or unpacked.tell() > MAX_UNPACKED:
+                    raise tarfile.ReadError("it holds more than any part of format 1")
             if STRUCT not in members:
                 raise UserError(f"{path} has no {STRUCT}: take another copy from {HOME}")
 

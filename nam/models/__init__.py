@@ -1,11 +1,14 @@
 """The models, built from a config: the only place that knows them all."""
 
+import json
+import math
+import zipfile
 from inspect import signature
 from pathlib import Path
 
 import keras
 
-from nam.config import DIGIT, Config
+from nam.config import DIGIT, Config, check_value
 from nam.data import Spec
 from nam.errors import UserError, first_line
 from nam.models.classifier import Classifier
@@ -16,6 +19,8 @@ from nam.models.ram import RecurrentAttention
 from nam.models.self_attention import SelfAttention
 
 __all__ = ["EDRAM", "Classifier", "RecurrentAttention", "SelfAttention", "build", "load"]
+
+FEWEST = 60  # weights per pixel of a model that sees all of an image
 
 MODELS = {
     "ram": RecurrentAttention,
@@ -60,14 +65,35 @@ def build(config: Config, spec: Spec) -> keras.Model:
 
 
 def load(path: Path) -> Classifier:
-    """The uncompiled model of a `.keras` file of nam's, loaded in Keras's safe mode: no code of the file's is run."""
+    """The uncompiled model of a `.keras` file of nam's, loaded in Keras's safe mode: no code of the file's is run.
+
+    Raises:
+        UserError: If the file is not whole, holds no model of nam's, or one larger than a `Config` can ask for.
+    """
     if not path.is_file():
         raise UserError(f"there is no model {path}: name a run's folder or its .keras file.")
     try:
+        _check(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a broken file shows as any of a dozen exceptions
         reason = first_line(error).rstrip(".")
         raise UserError(f"cannot load the model {path} ({reason}): train its run anew, or take another copy.") from None
-    if not isinstance(model, Classifier):
-        raise UserError(f"{path} holds a {type(model).__name__}: name a model that nam.train has left.")
     return model
+
+
+def _check(path: Path) -> None:
+    """Raises an error if a `.keras` file is none of nam's, or would fill the memory although it is small."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as file:
+        if sum(member.file_size for member in file.infolist()) > 10 * size:  # weights are hardly packed
+            raise ValueError("it unpacks to more than ten times its size")
+        saved = json.loads(file.read("config.json"))
+    if saved["registered_name"] not in {keras.saving.get_registered_name(kind) for kind in MODELS.values()}:
+        raise ValueError(f"it holds a {saved['class_name']}, and no model that nam.train has left")
+    values = saved["config"]
+    for name in values.keys() & Config.model_fields:
+        check_value(Config, name, values[name])
+    # A model that sees all of an image has many weights for each of its pixels.
+    pixels = math.prod(saved["build_config"]["input_shape"][1:3])
+    if "glimpses" not in values and pixels * values.get("hidden", FEWEST) > size:
+        raise ValueError(f"it is too small for the weights of {pixels:,} pixels")
