@@ -16,7 +16,7 @@ from tests.small import JIT, run
 PREPARED = [Path(folder) for folder in (os.environ.get("TFDS_DATA_DIR"), "../shared/tensorflow_datasets") if folder]
 PREPARED = [Path(__file__).parents[1] / folder for folder in PREPARED]
 
-# Of these every test is a case.
+# Of these, and of those marked `fault`, every test is a case.
 FAULTS = [f"tests/test_{name}.py" for name in ("faults", "security", "endurance", "reproducibility")]
 
 # What a shell starts in the background ignores SIGINT, and hands that on to the processes that tests interrupt.
@@ -29,7 +29,7 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("passed", ()):
         cases = dict(report.user_properties).get("cases")
         file = report.nodeid.partition("::")[0]
-        if cases or file in FAULTS:
+        if cases or file in FAULTS or "fault" in report.keywords:
             tried[report.nodeid if cases else file] += cases or 1
     if tried:
         terminalreporter.section("cases tried")

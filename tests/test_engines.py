@@ -61,6 +61,7 @@ def wait_for(path, process):
 
 
 @pytest.mark.slow
+@pytest.mark.fault
 def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, process):
     folder = tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0"
     failed = tmp_path / "tiny" / "learning_rate=100.0_frozen_seed=0"
@@ -80,6 +81,7 @@ def test_a_lost_worker_is_replaced_and_its_run_goes_on(tmp_path, process):
 
 
 @pytest.mark.slow
+@pytest.mark.fault
 def test_a_stopped_study_leaves_no_run_behind(tmp_path, process):
     folder = tmp_path / "tiny" / "learning_rate=0.001_frozen_seed=0"
     wait_for(folder / "state.npz", process)

@@ -210,6 +210,7 @@ def test_what_a_killed_study_was_copying_is_cleared_away(tmp_path):
     assert not list(tmp_path.rglob(".copy-*")) and second.is_done(tmp_path)
 
 
+@pytest.mark.fault
 def test_what_another_process_trains_for_another_study_is_left_alone(tmp_path):
     first, second = (study.tasks({name: tiny(vary={"glimpses": [1]})}) for name in ("first", "second"))
     engine, found = Engine(), []
@@ -267,6 +268,7 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.fault
 def test_a_stopped_study_can_go_on(tmp_path, start, number):
     code = (
         "from nam import command, config, study; from tests.test_study import tiny\n"

@@ -147,6 +147,7 @@ def test_another_run_is_kept_out_of_the_folder(finished):
     assert sorted(finished[0].rglob("*")) == before
 
 
+@pytest.mark.fault
 def test_two_processes_never_train_the_same_run(tmp_path, command):
     held = runs.Run(tmp_path / "runs" / "run")
     with held.claim():
@@ -166,6 +167,7 @@ class Crash(Exception):
     "moment",
     ["in_epoch", *(pytest.param(moment, marks=pytest.mark.slow) for moment in ("while_saving", "after_epoch"))],
 )
+@pytest.mark.fault
 def test_a_broken_run_goes_on_and_ends_as_if_whole(tmp_path, finished, monkeypatch, moment):
     def crash(*args, **kwargs):
         raise Crash
@@ -332,6 +334,7 @@ def test_averaged_weights_in_float16(tmp_path, monkeypatch):
         pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.fault
 def test_a_stopped_command_goes_on(tmp_path, command, number, status):
     process = command(tmp_path, "--epochs", "8", "--no-test")
     state = tmp_path / "runs" / "run" / callbacks.STATE
@@ -372,6 +375,7 @@ def test_a_changed_state_file_is_told(tmp_path, monkeypatch):
             run(tmp_path, epochs=1)
 
 
+@pytest.mark.fault
 def test_a_signal_ends_validation_too(tmp_path, monkeypatch):
     probabilities = Evaluator.probabilities
 
