@@ -137,7 +137,7 @@ class Evaluator:
         of_labels = np.take_along_axis(log_p, np.maximum(labels, 0)[..., None], -1)[..., 0] * (labels >= 0)
         told = Accuracies(deterministic=share(answers), loss=float(-of_labels.sum() / len(labels)))
         if labels.ndim == 2:
-            told = told._replace(digits=numbers.digits_right(answers, labels))
+            told = told._replace(digits=numbers.digits_right(answers, labels, batches.config.reading))
         if "thetas" in found:
             if batches not in self._framed:
                 self._framed[batches] = batches.all_but_images().boxes, *batches.batch(0).images.shape[1:3]

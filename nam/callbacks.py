@@ -129,6 +129,7 @@ class Record(keras.callbacks.Callback):
         super().__init__()
         self.events = events
         self.classes = classes
+        self.reading = validation.config.reading
         self.pictures = pictures
         self.every = max(1, round(epochs / PICTURES))
         self.epochs = epochs
@@ -143,7 +144,7 @@ class Record(keras.callbacks.Callback):
         self.events.scalars("train", train, epoch)
         self.events.scalars("validation", validation, epoch)
         if self.pictures and (epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
-            self.view = self.view or view(self.model, self.classes)
+            self.view = self.view or view(self.model, self.classes, self.reading)
             with averaged(self.model):
                 figures = self.view.of_batch(self.batch)
             for name, figure in figures.items():

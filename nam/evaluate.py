@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> None:
         found = transfer.measure(model, moved, options.split, options.votes, options.data_dir)
         print(transfer.table(found))
         with _keeping(run):
-            run.write("transfer.json", {"split": options.split, "accuracy": found})
+            run.write("transfer.json", {**(run.read("transfer.json") or {}), options.split: found})
         return
     model.compile(jit_compile=model.faster_with_xla)  # as fast as it can be: its time is told
     split, classes = splits.to_ask(options.split), splits.spec.classes
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
     figures = {}
     if options.plots:
-        figures = pictures.view(model, classes).of_split(split)
+        figures = pictures.view(model, classes, config.reading).of_split(split)
         if "looks" in found:
             figures["accuracy"] = plots.accuracy(found)
         if "windows" in found:

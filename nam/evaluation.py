@@ -77,7 +77,7 @@ def _of_numbers(model, data, seen) -> dict[str, Any]:
     return {
         "images": data.size,
         "accuracy": {"deterministic": accuracy, "images_interval": interval},
-        "numbers": numbers.told(answers, seen.labels),
+        "numbers": numbers.told(answers, seen.labels, data.config.reading),
         **found,
         "confusion": numbers.confusion(answers, seen.labels).tolist(),
         "cost": _cost(model, images),
@@ -105,7 +105,7 @@ def together(runs: Sequence[Path], split: str, data_dir: str | None) -> dict[str
         if config.reading == "backward":
             labels = sequences.backward(labels, labels)
         alone = numbers.told(numbers.read(**{config.reading: [log_p]}), labels)
-        found.append({"run": run.path.name, "reading": config.reading, **alone})
+        found.append({"run": run.path.name, "reading": config.reading, "parameters": model.count_params(), **alone})
     both = numbers.told(numbers.read(**heard), labels)
     return {"split": split, "runs": found, "together": both}
 

@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
         from nam.predict import open_model
 
         check(options.format)
-    model, _, path = open_model(options.run)
+    model, _, path, _ = open_model(options.run)
     output = output or (usual if path.parent == weights.FOLDER else path.with_name(usual.name))
     try:
         # Nothing is written through a link that lies in a stranger's folder.

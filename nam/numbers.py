@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nam.data.sequences import END, LONGEST, NONE, ended
+from nam.data.sequences import backward as turned
 
 
 def read(forward: Sequence[np.ndarray] = (), backward: Sequence[np.ndarray] = ()) -> np.ndarray:
@@ -26,18 +27,20 @@ def read(forward: Sequence[np.ndarray] = (), backward: Sequence[np.ndarray] = ()
     return ended(np.stack(numbers)[best, np.arange(len(best))], best + 1)
 
 
-def digits_right(numbers: np.ndarray, labels: np.ndarray) -> float:
-    """The share of the digits that stand where they belong."""
+def digits_right(numbers: np.ndarray, labels: np.ndarray, reading: str = "forward") -> float:
+    """The share of the digits that stand where they belong, counted from the left whichever way they were read."""
+    if reading == "backward":
+        numbers, labels = (turned(one, one) for one in (numbers, labels))
     digits = (labels >= 0) & (labels < END)
     return float((numbers == labels)[digits].mean())
 
 
-def told(numbers: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def told(numbers: np.ndarray, labels: np.ndarray, reading: str = "forward") -> dict[str, Any]:
     """What an evaluation says of numbers that were read: whole ones, digits, and whole ones by their length."""
     lengths, correct = (labels == END).argmax(-1), (numbers == labels).all(-1)
     return {
         "whole": float(correct.mean()),
-        "digits": digits_right(numbers, labels),
+        "digits": digits_right(numbers, labels, reading),
         "by_length": {int(n): float(correct[lengths == n].mean()) for n in np.unique(lengths)},
     }
 
@@ -56,11 +59,12 @@ def answers(probabilities: np.ndarray, targets: int) -> np.ndarray:
     return probabilities[..., each - 1 :: each, :]
 
 
-def text(labels, classes: Sequence[str]) -> str:
-    """A label, or those of a number, by the names of the classes."""
+def text(labels, classes: Sequence[str], reading: str = "forward") -> str:
+    """A label, or those of a number from left to right, whichever way they were read, by the names of the classes."""
     if np.ndim(labels) == 0:
         return classes[labels]
-    return "".join(classes[label] for label in labels if 0 <= label < END)
+    digits = [classes[label] for label in labels if 0 <= label < END]
+    return "".join(digits[::-1] if reading == "backward" else digits)
 
 
 def log(probabilities: np.ndarray) -> np.ndarray:

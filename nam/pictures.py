@@ -25,6 +25,7 @@ class View:
     Args:
         model: A `Classifier`.
         classes: Names of its classes.
+        reading: The way in which it reads numbers.
 
     Attributes:
         look: What is seen of a few images `(n, height, width, channels)`: a `Reader`, or a `Viewer` of gazes.
@@ -33,9 +34,10 @@ class View:
     name = ""  # of what it draws; one without draws nothing, and has no `figure`
     looks_by: type = Reader
 
-    def __init__(self, model, classes: Sequence[str]):
+    def __init__(self, model, classes: Sequence[str], reading: str = "forward"):
         self.model = model
         self.classes = classes
+        self.reading = reading
         self.look = self.looks_by(model)
 
     def figure(self, images, seen: Sequence[Read | Seen], titles: Sequence[str]) -> Figure:
@@ -61,7 +63,7 @@ class View:
         return seen.probabilities
 
     def _text(self, label) -> str:
-        return numbers.text(label, self.classes)
+        return numbers.text(label, self.classes, self.reading)
 
 
 class AttentionView(View):
@@ -154,10 +156,10 @@ class GazeView(View):
         return answers if self.model.targets > 1 else answers[:, 0]
 
 
-def view(model, classes: Sequence[str]) -> View:
+def view(model, classes: Sequence[str], reading: str = "forward") -> View:
     """The view of a model of any kind."""
     kinds = {RecurrentAttention: GazeView, EDRAM: WindowsView, SelfAttention: AttentionView}
-    return next((kind for of, kind in kinds.items() if isinstance(model, of)), View)(model, classes)
+    return next((kind for of, kind in kinds.items() if isinstance(model, of)), View)(model, classes, reading)
 
 
 def _answer(probabilities, classes: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -60,30 +60,39 @@ def predict(view, path: Path, exit_confidence: float = 1.0) -> tuple[dict[str, A
 
     shape = height, width, _ = view.model.images_shape
     placed = place(path, shape)
-    seen, classes = view.look(placed.pixels[None]), view.classes
+    seen = view.look(placed.pixels[None])
     if not isinstance(seen, Seen):
-        return _answer(path, classes, seen.probabilities[0]), (placed.pixels, seen)
+        return _answer(path, view, seen.probabilities[0]), (placed.pixels, seen)
     targets = view.model.targets
     looks = int(looks_taken(seen.probabilities, exit_confidence)[0]) if targets == 1 else seen.locations.shape[1]
     seen = Seen(*(part[:, :looks] for part in seen))
     gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
     probabilities = numbers.answers(seen.probabilities[0], targets)
-    answer = _answer(path, classes, probabilities[0] if targets == 1 else probabilities)
+    answer = _answer(path, view, probabilities[0] if targets == 1 else probabilities)
     return {**answer, "looks": looks, "gaze": np.round(gaze, 1).tolist()}, (placed.pixels, seen)
 
 
-def _answer(path: Path, classes: Sequence[str], probabilities) -> dict[str, Any]:
+def _answer(path: Path, view, probabilities) -> dict[str, Any]:
     from nam import numbers
     from nam.accuracy import read
 
     best = read(probabilities[None])[0]
     places = zip(np.atleast_2d(probabilities), np.atleast_1d(best), strict=True)
     share = float(np.prod([p[label] for p, label in places if label >= 0]))
-    return {"image": str(path), "class": numbers.text(best, classes), "probability": share}
+    return {"image": str(path), "class": numbers.text(best, view.classes, view.reading), "probability": share}
 
 
-def open_model(name: str) -> tuple[Any, list[str], Path]:
-    """The model of a run's folder, of a `.keras` file or of that name, the names of its classes, and its file."""
+class Opened(NamedTuple):
+    """A model that was named."""
+
+    model: Any  # a `Classifier`
+    classes: list[str]  # their names
+    path: Path  # of its file
+    reading: str  # the way in which it reads numbers
+
+
+def open_model(name: str) -> Opened:
+    """The model of a run's folder, of a `.keras` file or of that name."""
     with command.quiet():
         from nam import models
         from nam.runs import MODEL, Run
@@ -97,9 +106,11 @@ def open_model(name: str) -> tuple[Any, list[str], Path]:
     if path.suffix != ".keras":
         path = Run.open(path).path / MODEL
     model, run = models.load(path), Run(path.parent)
-    told = run.read("dataset.json") if path.name == MODEL and run.config() else None
+    config = run.config() if path.name == MODEL else None
+    told = run.read("dataset.json") if config else None
     count, names = model.config["classes"], (told or {}).get("classes", ())
-    return model, names if len(names) == count else [str(i) for i in range(count)], path
+    names = names if len(names) == count else [str(i) for i in range(count)]
+    return Opened(model, names, path, config.reading if config else "forward")
 
 
 def find(names: Sequence[str]) -> list[Path]:
@@ -136,8 +147,8 @@ def main(argv: Sequence[str]) -> int:
         if picture is not None and not Path(picture).parent.is_dir():
             raise UserError(f"cannot write {picture}: there is no folder {Path(picture).parent}.")
     paths = find(options.images)
-    model, classes, _ = open_model(options.run)
-    view = pictures.view(model, classes)
+    model, classes, _, reading = open_model(options.run)
+    view = pictures.view(model, classes, reading)
     looks = isinstance(view, pictures.GazeView)
     if not looks and (options.gif or options.exit_confidence < 1):
         raise UserError(f"a {type(model).__name__} samples no gaze: leave --gif and --exit-confidence out.")

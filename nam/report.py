@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from pydantic import Field
 from scipy import stats
 
-from nam import charts, claims, command, plots, published, scorecard, transfer
-from nam.config import Config, Execution, Study, Values, choose_studies, named_configs, studies
+from nam import charts, claims, command, events, plots, published, scorecard, transfer
+from nam.config import TOLD, Config, Execution, Study, Values, choose_studies, named_configs, studies
 from nam.errors import UserError
-from nam.files import user_path
+from nam.files import replacing, user_path
 from nam.results import COST, POLICIES, VOTE, Results
 from nam.runs import Run
 
@@ -96,6 +96,7 @@ COMPARED = (
 )
 PRICED = "ms/image: the least of several timings by `python -m benchmarks.models` on {cores} cores of an {cpu}"
 INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
+LABELLED = (*TOLD, "model", "task", "canvas", "glimpses", "bandwidth", "scales", "hidden", "policy")
 VERDICTS = (
     "a verdict compares with the first row, seed by seed, and asks for twice the deviation of such a difference; "
     "both deviations are those of all rows together"
@@ -128,8 +129,10 @@ def main(argv: Sequence[str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(folder / name, dpi=90)
-        (folder / "REPORT.md").write_text(text)
+            with replacing(folder / name) as temporary:
+                figure.savefig(temporary, dpi=90)
+        with replacing(folder / "REPORT.md") as temporary:
+            temporary.write_text(text)
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror}): name another --folder.") from None
     print(f"{folder / 'REPORT.md'}, {len(figures)} figures")
@@ -171,6 +174,9 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
             figures["size.png"] = charts.size(results.comparison(name), chosen[name].untrained)
             parts.append("![error and cost against the side of the canvas](size.png)")
         for label, run in _runs(results, name):
+            if run.config().model == "edram" and "seconds" in (history := events.history(run)):
+                figures[f"{name}-{run.path.name}-curves.png"] = plots.curves(history)
+                parts.append(f"![{label}, epoch by epoch]({name}-{run.path.name}-curves.png)")
             if "windows" in (found := run.read("evaluation.json") or {}):
                 figures[f"{name}-{run.path.name}.png"] = plots.by_look(found["windows"])
                 parts.append(f"**{label}**, look by look (split {found['split']}):")
@@ -391,6 +397,7 @@ def of_comparison(results: Results, name: str) -> str:
         "overlap of windows (IoU)": table["overlap"].map(_number),
         **{kind.replace("_", " "): table[kind].map(_count) for kind in COST if plan.test or table[kind].nunique() > 1},
         "core-s/epoch": table["core_seconds"].map(_count),
+        "otherwise": [_values({f: v for f, v in row.items() if plan.test and f not in LABELLED}) for row in plan.rows],
         "best epoch": [
             f"{_count(row.best)} of {_count(row.trained)}" if row.seeds else "" for row in table.itertuples()
         ],
@@ -404,7 +411,8 @@ def of_comparison(results: Results, name: str) -> str:
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     starts = dict.fromkeys(row["config"] for row in plan.rows if "config" in row)
     values = [_values(plan.fixed), *(f"`{start}`: {_values(named_configs()[start])}" for start in starts)]
-    told = [*values, f"{'test' if plan.test else 'validation'} {COMPARED}{INTERVAL}"]
+    told = [*values, *["otherwise: what a row has in place of these"] * ("otherwise" in shown)]
+    told += [f"{'test' if plan.test else 'validation'} {COMPARED}{INTERVAL}"]
     told += [VERDICTS] if compared else []
     told += [PRICED.format(**results.priced)] if results.priced else []
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.untrained.items())
@@ -413,19 +421,41 @@ def of_comparison(results: Results, name: str) -> str:
         _markdown(shown),
     ]
     for label, run in _runs(results, name):
-        if moved := run.read("transfer.json"):
-            parts += [f"**{label}**, on other images (split {moved['split']}):", transfer.table(moved["accuracy"])]
+        for split, moved in (run.read("transfer.json") or {}).items():
+            parts += [f"**{label}**, on other images (split {split}):", transfer.table(moved)]
         if both := run.read("together.json"):
             parts += [f"**{label}**, together with others:", scorecard.together(both)]
     if others := published.elsewhere(name):
         systems = pd.DataFrame({
-            "published elsewhere": each["system"],
+            "system": each["system"],
             "task": each["task"],
             "accuracy": _as_printed(each["accuracy"], 2),
             "millions of parameters": each.get("millions", ""),
-        } for each in others)  # fmt: skip
-        parts.append(_markdown(systems))
+        } for each in [*others, *_systems(results, name)])  # fmt: skip
+        parts += ["What was published elsewhere, and ours beside it:", _markdown(systems)]
     return "\n\n".join(parts)
+
+
+def _systems(results: Results, study: str) -> Iterator[dict[str, Any]]:
+    """The finished runs of a comparison, and what several read together, as `published.elsewhere` tells of others."""
+    for label, run in _runs(results, study):
+        config, result = run.config(), run.read("result.json")
+        numbers = "MNIST digits in SVHN's places, whole numbers: another task"
+        task = numbers if config.task == "sequence" else f"MNIST {config.task}, {config.canvas}×{config.canvas}"
+        yield {
+            "system": f"**{label}** (ours)",
+            "task": task,
+            "accuracy": result["test"]["deterministic"],
+            "millions": f"{result['parameters'] / 1e6:.2g}",
+        }
+        if both := run.read("together.json"):
+            others = len(both["runs"]) - 1
+            yield {
+                "system": f"**{label}**, together with {others} other{'s' * (others > 1)} (ours)",
+                "task": task,
+                "accuracy": both["together"]["whole"],
+                "millions": f"{sum(each['parameters'] for each in both['runs']) / 1e6:.2g}",
+            }
 
 
 def _runs(results: Results, study: str) -> list[tuple[str, Run]]:

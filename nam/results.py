@@ -233,15 +233,16 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
     if result and run.config() != config:
         raise UserError(f"{folder} holds another run than the study's: remove it, or train the study elsewhere.")
     history = events.history(run) if result else {}
-    for name, values in history.items():
-        if len(values) != result["epochs"]:
-            raise UserError(
-                f"the event files of {folder} hold {len(values)} of {result['epochs']} epochs ({name}): take another "
-                "copy, or remove the run and train it anew."
-            )
     validation, test = result.get("validation", {}), result.get("test") or {}
     if not best:
-        validation = validation | {kind: history[name][-1] for kind, name in AFTER_EPOCHS.items() if name in history}
+        curves = {kind: history[name] for kind, name in AFTER_EPOCHS.items() if name in history}
+        for kind, values in curves.items():
+            if len(values) < result["epochs"]:
+                raise UserError(
+                    f"the event files of {folder} hold {len(values)} of {result['epochs']} epochs ({kind}): take "
+                    "another copy, or remove the run and train it anew."
+                )
+        validation = validation | {kind: values[-1] for kind, values in curves.items()}
     seconds = min(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
     per_epoch = seconds_per_image * (run.read("dataset.json") or {}).get("train", math.nan)
     found = published.find(config)

@@ -55,7 +55,13 @@ def test_what_is_told_by_hand():
     told = numbers.told(found, labels)
     assert told == {"whole": 0.5, "digits": pytest.approx(2 / 3), "by_length": {1: 1.0, 2: 0.0}}
     assert numbers.confusion(found, labels)[2, 5] == 1 and numbers.confusion(found, labels).sum() == 5
-    assert numbers.text(labels[0], [*"0123456789", "end"]) == "12" and numbers.text(3, "abcd") == "d"
+    classes = [*"0123456789", "end"]
+    assert numbers.text(labels[0], classes) == "12" and numbers.text(3, "abcd") == "d"
+    assert numbers.text(labels[0], classes, "backward") == "21"
+    # Of 12 read as 1 one digit stands where it belongs, counted from the left: from the right none would.
+    shorter = np.array([[1, END, NONE, NONE, NONE, NONE]])
+    assert numbers.digits_right(shorter, labels[:1]) == numbers.digits_right(shorter, labels[:1, [1, 0, 2, 3, 4, 5]],
+                                                                             "backward") == 0.5  # fmt: skip
 
 
 def test_the_answer_at_a_place_is_that_after_the_last_look_at_it():
@@ -101,6 +107,15 @@ def test_a_model_reads_numbers_from_training_to_prediction(runs, model, tmp_path
     Image.fromarray(np.eye(54, dtype="uint8") * 255).save(path)
     assert predict.main([str(folder), str(path), "--json", "--figure", str(tmp_path / "a.png")]) == 0
     assert json.loads(capsys.readouterr().out)["class"].isdigit()
+
+
+@pytest.mark.slow
+def test_a_number_is_told_from_left_to_right_whichever_way_it_is_read(runs, tmp_path, monkeypatch, capsys):
+    folder, path = runs("ram", "backward"), tmp_path / "number.png"
+    Image.fromarray(np.zeros((54, 54), "uint8")).save(path)
+    monkeypatch.setattr(numbers, "read", lambda *_: np.array([[9, 1, END, NONE, NONE, NONE]]))
+    assert predict.main([str(folder), str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["class"] == "19"
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ def test_pictures_and_films_are_written(model_file, tmp_path, rng):
 
 def test_a_run_tells_the_names_of_its_classes(finished):
     folder, _ = finished
-    model, classes, file = predict.open_model(str(folder))
+    model, classes, file, _ = predict.open_model(str(folder))
     assert predict.open_model(str(file))[1] == classes
     assert classes == list("0123456789") and file.name == "model.keras" and model.glimpses == 2
 

@@ -135,13 +135,20 @@ def test_a_sweep_tells_the_last_epoch_and_a_comparison_the_best(tmp_path):
     for study, vote in (("std", 0.7), ("recipe", 0.6)):
         runs = Results(tmp_path).runs(study)
         name = runs.index[0]
-        events = Events(Run(tmp_path / study / name))
-        for epoch, share in enumerate((0.5, 0.7)):
-            events.scalars("validation", {"vote_accuracy": share, "accuracy": 0.2}, epoch)
+        events, epochs = Events(Run(tmp_path / study / name)), runs["epochs"].iloc[0]
+        for epoch in range(epochs):
+            shares = {"vote_accuracy": 0.5 if epoch < epochs - 1 else 0.7, "accuracy": 0.2}
+            events.scalars("validation", shares, epoch)
         events.close()
         row = Results(tmp_path).runs(study).loc[name]
         assert row["vote"] == pytest.approx(vote, rel=1e-3) and row["sampled"] == pytest.approx(0.4, rel=1e-2)
         assert row["deterministic"] == pytest.approx(0.2 if study == "std" else 0.3)
+    (path,) = (Run(tmp_path / "std" / Results(tmp_path).runs("std").index[0]).path / "validation").glob("events*")
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1  # where TensorBoard ends without a word
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="hold 14 of 15 epochs .*take another copy"):
+        Results(tmp_path).runs("std")
 
 
 def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
@@ -170,18 +177,30 @@ def test_what_a_row_was_asked_besides_is_told(logs, tmp_path):
     small, forward = (Run(tmp_path / "edram" / f"{name}_seed=0") for name in ("edram-small", "sequence"))
     result = forward.read("result.json")
     forward.write("result.json", {**result, "test": {"deterministic": 0.8, "digits": 0.914, "overlap": 0.654}})
-    both = [{"run": name, "reading": name, "whole": 0.7, "digits": 0.8} for name in ("forward", "backward")]
+    both = [{"run": n, "reading": n, "parameters": 10**6, "whole": 0.7, "digits": 0.8} for n in ("forward", "backward")]
     forward.write("together.json", {"split": "test", "runs": both, "together": {"whole": 0.812, "digits": 0.9}})
     small.write("evaluation.json", {"split": "test", "windows": {"overlap": [0.5], "alone": [0.6], "mean": [0.6]}})
     row = {"task": "cluttered", "canvas": 100, "distractors": 5, "digit_size": None, "images": 9, "deterministic": 0.77}
-    small.write("transfer.json", {"split": "train", "accuracy": [row]})
+    small.write("transfer.json", {"test": [{**row, "deterministic": 0.76}], "train": [row]})
+    events = Events(small)
+    for epoch in range(2):
+        events.scalars("train", {"seconds": 4.0, "loss": 2.0}, epoch)
+        events.scalars("validation", {"accuracy": 0.5, "loss": 2.0}, epoch)
+    events.close()
     results = Results(tmp_path)
     text = report.of_comparison(results, "edram")
-    for told in ("91.4 %", "0.65", "18.80%", "77.00%", "on other images (split train)", "ST-CNN, one transformer"):
+    for told in ("91.4 %", "0.65", "18.80%", "76.00%", "77.00%", "on other images (split train)", "reading backward"):
         assert told in text, told
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["ST-CNN, one transformer", "SVHN, whole numbers", "96.3 %", "33"] in cells
+    numbers = "MNIST digits in SVHN's places, whole numbers: another task"
+    assert ["**EDRAM, numbers, forward** (ours)", numbers, "80 %", "0.001"] in cells
+    assert ["**EDRAM, numbers, forward**, together with 1 other (ours)", numbers, "81.2 %", "2"] in cells
     text, figures = report.report(results, {"edram": studies()["edram"]})
     assert "**EDRAM, a tenth of the arithmetic**, look by look (split test):" in text
-    assert set(figures) == {"edram-edram-small_seed=0.png"} and "](edram-edram-small_seed=0.png)" in text
+    assert "edram-edram-small_seed=0.png" in figures and "](edram-edram-small_seed=0.png)" in text
+    assert "edram-edram-small_seed=0-curves.png" in figures and "](edram-edram-small_seed=0-curves.png)" in text
+    assert not any(name.startswith("edram-ram") for name in figures)
 
 
 def test_rows_with_several_seeds_are_compared_with_the_first(results):
@@ -245,7 +264,7 @@ def test_what_is_not_trained_has_a_cost_and_says_why(logs, tmp_path):
     row = results.comparison("size").set_index("label").loc["CNN, 800×800"]
     assert (row["multiply_adds"], row["milliseconds_32"], row["seeds"]) == (20_000, 100, 0)
     text = report.of_comparison(results, "size")
-    assert "Not trained: " in text and "; CNN, 800×800 (an epoch takes" in text
+    assert "Not trained: " in text and "; CNN, 800×800 (an epoch would take" in text
     assert "runs are finished" not in text and "on 2 cores of an Abacus" in text
 
 
@@ -403,9 +422,9 @@ def test_optimizers_that_still_gain_refute_so_far(tmp_path):
     for name, run in Results(tmp_path).runs("optimizer").iterrows():
         if (run["optimizer"], run["policy"]) == ("adagrad", "frozen"):
             events = Events(Run(tmp_path / "optimizer" / name))
-            for epoch in range(8):
+            for epoch in range(15):
                 events.scalars("train", {"seconds": 4.0}, epoch)
-                events.scalars("validation", {"vote_accuracy": 0.4 - 0.02 * (7 - epoch)}, epoch)
+                events.scalars("validation", {"vote_accuracy": 0.4 - 0.02 * (14 - epoch)}, epoch)
             events.close()
     (_, finding), *_ = claims.findings(Results(tmp_path), ["optimizer"])
     assert finding.verdict == f"{claims.REFUTED} after 15 epochs, open beyond"

@@ -17,11 +17,10 @@ def test_a_run_is_measured_on_other_canvases_as_one_table(finished, tmp_path, ca
     folder = shutil.copytree(finished[0], tmp_path / "run")
     evaluate.main([str(folder), "--canvas", "30", "60", "--votes", "2", "--task", "cluttered", "--distractors", "0"])
     found = json.loads((folder / "transfer.json").read_text())
-    assert found["split"] == "test"
-    assert [(row["task"], row["canvas"], row["distractors"]) for row in found["accuracy"]] == [
+    assert [(row["task"], row["canvas"], row["distractors"]) for row in found["test"]] == [
         ("translated", 30, 0), ("cluttered", 30, 0), ("cluttered", 60, 0),
     ]  # fmt: skip
-    trained, alike, larger = (row["deterministic"] for row in found["accuracy"])
+    trained, alike, larger = (row["deterministic"] for row in found["test"])
     # Without fragments the cluttered digit is the translated one, and what is four times as large is harder.
     assert trained == pytest.approx(finished[1]["test"]["deterministic"], abs=0.02)
     assert alike == pytest.approx(trained, abs=0.05) and larger < trained - 0.05

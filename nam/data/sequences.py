@@ -19,7 +19,11 @@ CROP = 54  # of the part that a model sees: anywhere in training, else the middl
 
 @functools.cache
 def layouts() -> list[np.ndarray]:
-    """Boxes `(digits, 4)` as `(x, y, width, height)` of real house numbers, pixels of a square of `SIDE`."""
+    """Boxes `(digits, 4)` as `(x, y, width, height)` of real house numbers, pixels of a square of `SIDE`.
+
+    1 to 5 digits have 12, 40, 30, 12 and 6 % of them (in SVHN's training set 15, 54, 26, 4 and 0.03 %); five digits are
+    so rare there that only 9 different ones stand for the 60. All splits are made from the same layouts.
+    """
     lines = resources.files("nam.data").joinpath("layouts.txt").read_text().splitlines()
     return [np.array(line.split(), "float32").reshape(-1, 4) / 10 for line in lines if not line.startswith("#")]
 

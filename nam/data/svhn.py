@@ -170,7 +170,8 @@ def entries(struct, path: Path) -> Iterator[Entry]:
                 text = "".join(map(chr, column(file[name], MAX_LENGTH)))
                 columns = [values(file[box], field) for field in ("label", "left", "top", "width", "height")]
                 labels, *rest = (np.array(column, "float32") for column in columns)
-                placed = np.stack(rest, axis=1)
+                # MATLAB counts pixels from 1: boxes that are cut off at the image's edge begin there.
+                placed = np.stack(rest, axis=1) - np.array([1, 1, 0, 0], "float32")
                 if not np.isin(labels, range(11)).all() or not np.isfinite(placed).all() or not len(labels):
                     raise ValueError(f"{text!r} has labels {labels} and boxes {placed.tolist()}")
                 yield Entry(Path(text).name, labels.astype(int) % 10, placed)  # 10 stands for 0

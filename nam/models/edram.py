@@ -223,7 +223,7 @@ class EDRAM(Classifier):
         hidden, channels, side = self.reader.units, self.images_shape[-1], self.sensor.size
         glimpse = self.what[-1].layer.units
         reading = 4 * hidden * (glimpse + hidden)
-        shrinking = COARSE * channels * width * (height + COARSE)
+        shrinking = COARSE * channels * height * (width + COARSE)
         first = 6 * hidden * (self.config["first_transformation"] == "context")
         windows = self.glimpses * side**2 * channels
         return Cost(

@@ -16,6 +16,9 @@ def test_layouts_are_those_of_real_house_numbers():
     layouts = sequences.layouts()
     lengths = np.bincount([len(layout) for layout in layouts], minlength=6)
     assert len(layouts) == 1000 and lengths[0] == 0 and lengths[1:].min() >= 60 and lengths.argmax() == 2
+    assert lengths[1:].tolist() == [120, 400, 300, 120, 60]
+    different = [len({tuple(one.ravel()) for one in layouts if len(one) == length}) for length in range(1, 6)]
+    assert different[4] == 9 and min(different[:4]) > 75, different  # all that there are of five digits
     every = np.concatenate(layouts)
     assert (every > 0).all() and (every[:, :2] + every[:, 2:]).max() < 64
     for layout in layouts:  # from left to right, in the middle, and 30 % larger than the number

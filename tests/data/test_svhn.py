@@ -1,6 +1,7 @@
 import http.server
 import os
 import shutil
+import socket
 import tarfile
 import threading
 import time
@@ -22,7 +23,10 @@ REAL = {"train": ["19", "23", "25"], "test": ["5", "210", "6"], "extra": ["478",
 
 
 def write(folder, numbers, images=None, struct=True):
-    """A part of format 1: `numbers` are lists of (label, left, top, width, height); images are 40×80 by default."""
+    """A part of format 1: `numbers` are lists of (label, left, top, width, height); images are 40×80 by default.
+
+    Left and top count from 0 here, and from 1 in the file.
+    """
     folder.mkdir(parents=True)
     for i, _ in enumerate(numbers):
         if images is None or i in images:
@@ -37,7 +41,7 @@ def write(folder, numbers, images=None, struct=True):
             name = file.create_dataset(f"n{i}", data=np.array([[ord(c)] for c in f"{i + 1}.png"], "uint16"))
             box = file.create_group(f"b{i}")
             for k, field in enumerate(fields):
-                values = [float(digit[k]) for digit in number]
+                values = [float(digit[k] + (field in ("left", "top"))) for digit in number]
                 if len(values) == 1:
                     box.create_dataset(field, data=[[values[0]]])
                     continue
@@ -164,11 +168,13 @@ def test_house_numbers_are_served_as_sequences(tmp_path):
 
 
 def test_a_missing_dataset_is_told_within_ten_seconds(tmp_path, monkeypatch):
-    monkeypatch.setattr(svhn, "HOME", "http://127.0.0.1:9/")  # where nobody answers
-    begun = time.monotonic()
-    with pytest.raises(UserError, match=r"no svhn under .*put train.tar.gz and test.tar.gz"):
-        data.load(Config(dataset="svhn").resolved("svhn"), str(tmp_path))
-    assert time.monotonic() - begun < 10
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # which takes a question and never answers
+        monkeypatch.setattr(svhn, "HOME", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        begun = time.monotonic()
+        with pytest.raises(UserError, match=r"no svhn under .*cannot be downloaded.*put train.tar.gz and test.tar.gz"):
+            data.load(Config(dataset="svhn").resolved("svhn"), str(tmp_path))
+        assert time.monotonic() - begun < 10
+    monkeypatch.setattr(svhn, "HOME", "http://127.0.0.1:9/")  # where nobody listens
     with pytest.raises(UserError, match="lacks test and train"):
         svhn.read(tmp_path)
     with pytest.raises(UserError, match="cannot be fetched"):

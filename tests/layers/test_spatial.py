@@ -85,8 +85,14 @@ def test_gradients_are_those_of_the_equations_and_of_finite_differences(images):
         of_y[:, 0, 0], (i[:, 5, 2] - i[:, 4, 2]) * 0.7 + (i[:, 5, 3] - i[:, 4, 3]) * 0.3, rtol=1e-4
     )
     assert of_images.sum() == pytest.approx(6, rel=1e-5) and of_images[0, 4, 2, 0] == pytest.approx(0.28, rel=1e-4)
-    layer, step = SpatialTransformer(5), 1e-3
-    theta = np.array([[0.52, 0.11, 0.07, -0.13, 0.61, -0.05]] * 3, "float32")
+
+
+@pytest.mark.parametrize("border", ["zero", "edge"])
+def test_gradients_through_the_layer_are_those_of_finite_differences(images, border):
+    layer, step = SpatialTransformer(5, border), 1e-3
+    # One window lies within the image, one reaches beyond its edge.
+    theta = np.array([[0.52, 0.11, 0.07, -0.13, 0.61, -0.05], [0.9, 0.1, 0.3, -0.1, 0.8, -0.4]], "float32")
+    images = images[:2]
     exact = np.asarray(gradient(lambda theta: layer(images, theta), theta)[0])
     for k in range(6):
         high, low = theta.copy(), theta.copy()
@@ -94,6 +100,21 @@ def test_gradients_are_those_of_the_equations_and_of_finite_differences(images):
         low[:, k] -= step
         difference = (np.asarray(layer(images, high)) - np.asarray(layer(images, low))).sum((1, 2, 3)) / (2 * step)
         np.testing.assert_allclose(exact[:, k], difference, rtol=0.05, atol=0.05)
+    (of_images,) = (np.asarray(part) for part in gradient(lambda images: layer(images, theta), images))
+    for place in ((0, 3, 4, 0), (1, 0, 8, 1), (1, 2, 5, 0)):  # linear in each pixel
+        brighter = images.copy()
+        brighter[place] += 1
+        difference = np.asarray(layer(brighter, theta)).sum() - np.asarray(layer(images, theta)).sum()
+        assert of_images[place] == pytest.approx(difference, abs=1e-3)
+
+
+@pytest.mark.parametrize("border", ["zero", "edge"])
+def test_xla_reads_alike(images, border):
+    inputs, theta = keras.Input(images.shape[1:]), keras.Input((6,))
+    model = keras.Model([inputs, theta], SpatialTransformer(5, border)(inputs, theta))
+    values = images, np.tile(IDENTITY * 0.7 + 0.1, (3, 1))
+    model.compile(jit_compile=True)
+    np.testing.assert_allclose(model.predict_on_batch(values), model(values), atol=1e-5)
 
 
 @pytest.mark.parametrize("arguments", [dict(size=0), dict(size=3, border="noise")])
