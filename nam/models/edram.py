@@ -33,7 +33,8 @@ class EDRAM(Classifier):
     2 H units in dense layers; H / 32, H / 32, H / 16 filters in the context network. 10.7 million parameters.
 
     Not as in the authors' code: weights begin as Keras's do, LSTMs have no peepholes, what reads A is not normalised,
-    and beyond the image there is black, not its border.
+    and beyond the image there is black, not its border. The configs' plateau is one of validation accuracy, where the
+    paper's is one of the training loss.
 
     Args:
         classes: Number of classes.
