@@ -68,7 +68,7 @@ class Seen(NamedTuple):
 
 
 class Viewer:
-    """Looks at a few images, one by one, so that none depends on the others; compiled once for each size of image."""
+    """Looks at a few images, one by one, so that none depends on the others; compiled once, for images of one size."""
 
     def __init__(self, model):
         self._recorder = Recorder(model, self._ask)

@@ -27,11 +27,15 @@ REWARDS = {"correct": correct, "probability": probability, "log-likelihood": log
 def cross_entropy(labels, logits):
     """−log p(label), in nats: `(batch, …)` for logits `(batch, …, classes)`; 0 where the label is negative.
 
+    NaN where it is that of no class, so that training ends.
+
     Labels are `(batch,)` or `(batch, 1)`; of several targets `(batch, targets)`: logits then end in `(targets,
     classes)`.
     """
-    one_hot = ops.one_hot(aligned(labels, logits), logits.shape[-1], dtype="float32")
-    return -ops.sum(one_hot * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
+    labels, classes = aligned(labels, logits), logits.shape[-1]
+    one_hot = ops.one_hot(labels, classes, dtype="float32")
+    errors = -ops.sum(one_hot * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
+    return ops.where(labels < classes, errors, float("nan"))
 
 
 def aligned(labels, logits):

@@ -21,7 +21,7 @@ class Read(NamedTuple):
 
 
 class Reader:
-    """Reads a few images, one by one, so that none depends on the others; compiled once for each size of image.
+    """Reads a few images, one by one, so that none depends on the others; compiled once, for images of one size.
 
     Args:
         model: A `Classifier` that samples no gazes.

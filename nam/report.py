@@ -75,8 +75,9 @@ and `recipe-long` chose nam's defaults, on validation images; the others set mod
 images. Accuracies are those of the epoch that is best on validation.
 """
 CHANCE = (
-    " So few seeds tell a deviation only roughly: two equal single runs are held to differ in {:.0f} % of cases, and "
-    "differences near the threshold are tentative. Runs of 100 epochs are held to the same one."
+    " So few seeds tell a deviation only roughly: two equal single runs are held to differ in {:.0f} % of cases, some "
+    "two of four in about 40 %, and differences near the threshold are tentative. Runs of 100 epochs are held to the "
+    "same one."
 )
 SPENT = (
     "The {runs} different runs that are finished took {hours:.0f} core-hours, beside other work ({ways}), so that "

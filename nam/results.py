@@ -120,9 +120,9 @@ class Results:
 
         Accuracies are on the test split if the study uses it, else on validation; `digits` and `overlap` are as in
         `nam.accuracy.Accuracies`. `interval` belongs to `deterministic`: half of Student's 95 % from the deviation
-        between seeds, of all rows together, or, if none has several, of that from the choice of images. `best` is the
-        best epoch of those `trained`; `milliseconds_1` and `_32` are those of an image in batches of so many; rows that
-        are not trained have nothing but these and a cost.
+        between seeds, of all rows together (on unequal tasks in proportion to √(p (1 − p))), or, if none has several,
+        of that from the choice of images. `best` is the best epoch of those `trained`; `milliseconds_1` and `_32` are
+        those of an image in batches of so many; rows that are not trained have nothing but these and a cost.
         With several seeds of rows on the same images, `verdict_deterministic` and `verdict_sampled` compare with the
         first row, seed by seed, as equal seeds share their images: a difference is one of more than twice its
         deviation, of all rows together (with many rows, about one in twenty equal ones is told apart). Gazes that do
@@ -134,7 +134,12 @@ class Results:
             for kind in ("deterministic", "sampled")
         }
         learned = runs.loc[runs["policy"] == "learned", "value"].unique()
-        between, freedom = _pooled(accuracies["deterministic"].loc[learned])
+        alike = len(runs[["dataset", "task", "canvas"]].drop_duplicates()) == 1
+        each = accuracies["deterministic"].loc[learned]
+        # On unequal tasks seeds differ unequally: in proportion to the deviation of a single answer.
+        shares = each.mean(axis=1)
+        unit = pd.Series(1.0, shares.index) if alike else (shares * (1 - shares)) ** 0.5
+        between, freedom = _pooled(each.div(unit, axis=0))
         for label, group in runs.groupby("value", sort=False):
             seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}deterministic"].mean()
             chance = 1.96**2 * accuracy * (1 - accuracy) / group[f"{split or 'validation_'}images"].max()
@@ -142,7 +147,11 @@ class Results:
                 "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
                 "policy": group["policy"].iloc[0], "seeds": seeds,
                 **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
-                "interval": (_student(freedom + 1) ** 2 * between / max(seeds, 1) if freedom else chance) ** 0.5,
+                "interval": (
+                    _student(freedom + 1) ** 2 * between * unit.get(label, 1.0) ** 2 / max(seeds, 1)
+                    if freedom
+                    else chance
+                ) ** 0.5,
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "core_seconds": group["core_seconds"].mean(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
@@ -150,7 +159,6 @@ class Results:
             })  # fmt: skip
         table = pd.DataFrame(rows)
         first = table["label"].iloc[0]
-        alike = len(runs[["dataset", "task", "canvas"]].drop_duplicates()) == 1
         for kind, each in accuracies.items():
             more = (each - each.loc[first]).loc[table["label"]]
             between, _ = _pooled(more.loc[[label for label in learned if label != first]])

@@ -152,6 +152,8 @@ class Run:
             card = {**machine.card(), **how}
             begun = before and (self.path / STATE).exists()
             changes = machine.other_versions(before, card) if begun else ""
+            if begun and before.get("jit", how.get("jit")) != how.get("jit"):
+                changes = "; ".join(filter(None, (changes, f"--jit {before['jit']}, now {how['jit']}")))
             if changes:
                 print(f"warning: the run goes on with other software: {changes}; it may end otherwise", flush=True)
             if told := "; then ".join(filter(None, (begun and before.get("changes"), changes))):

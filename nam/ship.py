@@ -30,7 +30,7 @@ A `{model}` of {parameters:,} parameters; `python -m nam.predict {name} photo.pn
 | shipped | seed {seed}, the best on validation, after epoch {best_epoch} |
 
 Accuracy on {test:,} test images, asked once a seed; every seed with the weights of the epoch that was the best on
-{validation:,} images of validation:
+{validation:,} images of validation, which are of other digits for each seed:
 
 {accuracies}
 

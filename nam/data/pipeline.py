@@ -12,8 +12,8 @@ from nam.data.boxes import framing
 from nam.data.sources import Examples
 from nam.errors import UserError
 
-# The first word of every seed: what is drawn for one purpose is independent of the others, and validation and test
-# images are the same whatever the seed of the run.
+# The first word of every seed: what is drawn for one purpose is independent of the others, and what is drawn for
+# validation and test is the same whatever the seed of the run, which but chooses the digits that validate.
 TRAIN, ORDER, VALIDATION, TEST = range(4)
 BLOCK = 128  # images that one generator draws where a split is always the same
 # How Keras draws batches while a step is computed: with more than one worker it does without the autotuning of tf.data,
@@ -33,7 +33,8 @@ class Batches(keras.utils.PyDataset):
 
     Item i is `(images, labels)`; `batch(i)` has the boxes too. A pure function of the config, the epoch and i: items
     may be asked for in any order, and a resumed run sees what it would have seen. Training drops the short last batch
-    (other images fall into it each epoch). What is always the same does not depend on the batch size either.
+    (of images drawn afresh, others fall into it each epoch). What is always the same does not depend on the batch size
+    either.
 
     Args:
         config: A resolved config.
@@ -126,7 +127,7 @@ class Batches(keras.utils.PyDataset):
         seed = config.seed if self.split == TRAIN else 0
         if not self.fixed:
             rng = np.random.default_rng([self.split, seed, self.epoch, index])
-            yield rng, self._shuffled(seed)[first:last] % count, slice(None)
+            yield rng, self._shuffled(seed)[first:last], slice(None)
             return
         for block in range(first // BLOCK, (last - 1) // BLOCK + 1):
             start, stop = block * BLOCK, min((block + 1) * BLOCK, self.total)
@@ -163,7 +164,11 @@ class Batches(keras.utils.PyDataset):
     def _shuffled(self, seed: int) -> np.ndarray:
         epoch, order = self._order
         if epoch != self.epoch:
-            epoch, order = self.epoch, np.random.default_rng([ORDER, seed, self.epoch]).permutation(self.total)
+            rng, count = np.random.default_rng([ORDER, seed, self.epoch]), len(self.examples.labels)
+            digits = np.arange(self.total) % count
+            if more := self.total % count:  # which are drawn once more than the others changes from epoch to epoch
+                digits[-more:] = rng.permutation(count)[:more]
+            epoch, order = self.epoch, digits[rng.permutation(self.total)]
             self._order = (epoch, order)
         return order
 

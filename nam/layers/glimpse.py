@@ -35,7 +35,7 @@ class GlimpseNetwork(keras.layers.Layer):
         bias_initializer="zeros",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # half a pixel of a large image is lost in 16 bits
         self.units = units
         self.hidden = hidden
         self.gains = None if gains is None else [float(gain) for gain in gains]
@@ -47,7 +47,7 @@ class GlimpseNetwork(keras.layers.Layer):
         self.flatten = keras.layers.Flatten()
         self.what_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
         self.what = keras.layers.Dense(units, **shared)
-        self.where_hidden = keras.layers.Dense(hidden, activation="relu", **shared)
+        self.where_hidden = keras.layers.Dense(hidden, activation="relu", **{**shared, "dtype": "float32"})
         self.where = keras.layers.Dense(units, bias_initializer=serialize(self.bias_initializer), **shared)
 
     def build(self, patches_shape, locations_shape):

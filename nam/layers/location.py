@@ -69,7 +69,9 @@ class LocationNetwork(keras.layers.Layer):
         self.built = True
 
     def set_std(self, std: float) -> None:
-        """Changes the standard deviation, where exploration is not `"fixed"`."""
+        """Changes the standard deviation. Raises `ValueError` where exploration is `"fixed"`."""
+        if self.exploration == "fixed":
+            raise ValueError(f"exploration='fixed' keeps its std: make it 'annealed'. Received: std={std}")
         self.log_std.assign(math.log(std))
 
     def call(self, hidden, sample: bool = True):

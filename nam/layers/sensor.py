@@ -96,9 +96,14 @@ class GlimpseSensor(keras.layers.Layer):
 
     def prepare(self, images, reads: int = 1) -> View:
         """Makes `images` ready for `reads` reads of each, once for all looks and copies."""
+        if len(images.shape) != 4:
+            raise ValueError(f"images are (batch, height, width, channels). Received: images.shape={images.shape}")
         size = height, width = tuple(images.shape[1:3])
         if height is None or width is None:
-            raise ValueError(f"images need a static height and width. Received: images.shape={images.shape}")
+            raise ValueError(
+                "images need a static height and width (of another size than the first ones, call the model's "
+                f"make_predict_function or make_test_function with force=True before). Received: shape={images.shape}"
+            )
         table = self._is_worth_a_table(height, width, reads)
         dtype = keras.backend.standardize_dtype(images.dtype)
         if dtype != "uint8" and "float" not in dtype:

@@ -63,17 +63,24 @@ class Classifier(keras.Model):
         raise NotImplementedError
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean cross-entropy, nats; of several targets the sum over them."""
-        self.check_loss()
+        """The mean cross-entropy, nats; of several targets the sum over them. Penalties of layers are added."""
+        self.check_loss(y)
         self.in_training = training
         errors = losses.cross_entropy(y, y_pred["logits"])
-        return weighted_mean(errors if len(errors.shape) == 1 else ops.sum(errors, axis=-1), sample_weight)
+        errors = errors if len(errors.shape) == 1 else ops.sum(errors, axis=-1)
+        return weighted_mean(errors, sample_weight) + sum(self.losses)
 
-    def check_loss(self) -> None:
-        """Raises `ValueError` if it was compiled with a loss."""
+    def check_loss(self, labels) -> None:
+        """Raises `ValueError` if it was compiled with a loss, or the labels are not one number for each target."""
         if self.loss is not None:
             raise ValueError(
                 f"{type(self).__name__} brings its own loss: compile it without. Received: loss={self.loss!r}"
+            )
+        if tuple(labels.shape)[1:] not in (((), (1,)) if self.targets == 1 else ((self.targets,),)):
+            shape = "(batch,)" if self.targets == 1 else f"(batch, {self.targets})"
+            raise ValueError(
+                f"labels are whole numbers {shape}; of one-hot ones take the argmax. "
+                f"Received: labels.shape={tuple(labels.shape)}"
             )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

@@ -205,7 +205,7 @@ class EDRAM(Classifier):
         labels, thetas = (y["labels"], y["thetas"]) if isinstance(y, dict) else (y, None)
         if not training:
             return super().compute_loss(x, labels, y_pred, sample_weight, training)
-        self.check_loss()
+        self.check_loss(labels)
         if thetas is None and self.config["theta_gradient"] == "stopped":
             raise ValueError(
                 "theta_gradient='stopped' leaves the transformations to be trained by the boxes: fit with targets "
@@ -217,7 +217,7 @@ class EDRAM(Classifier):
         parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
         for name, value in parts.items():
             self.trackers[name].update_state(value, sample_weight=ops.shape(labels)[0])
-        return sum(parts.values())
+        return sum(parts.values()) + sum(self.losses)
 
     def cost(self, height: int, width: int) -> Cost:
         """What an image of `height` × `width` pixels costs; only the context network looks at all of them."""

@@ -245,13 +245,16 @@ class RecurrentAttention(Classifier):
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else."""
+        """The sum of the parts of `losses.hybrid` that apply: all in training, the classification else.
+
+        Penalties of layers are added.
+        """
         if training:
-            return sum(self._parts(y, y_pred, sample_weight).values())
+            return sum(self._parts(y, y_pred, sample_weight).values()) + sum(self.losses)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _parts(self, y, y_pred, sample_weight):
-        self.check_loss()
+        self.check_loss(y)
         self.in_training = True
         parts, rewards = losses.hybrid(y, y_pred, **self.objective)
         parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
@@ -263,14 +266,13 @@ class RecurrentAttention(Classifier):
     if keras.backend.backend() == "tensorflow":
 
         def train_step(self, data):
-            """One step in plain sight: the parts added and scaled, one clipped gradient applied, all logged."""
+            """One step in plain sight: the loss scaled, one clipped gradient applied, all logged."""
             import tensorflow as tf
 
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
             with tf.GradientTape() as tape:
                 outputs = self(x, training=True)
-                parts = self._parts(y, outputs, sample_weight)
-                loss = parts["classification"] + parts["reinforce"] + parts["baseline"]
+                loss = self.compute_loss(x, y, outputs, sample_weight, training=True)
                 scaled_loss = self.optimizer.scale_loss(loss)  # float16 gradients would vanish
             gradients = tape.gradient(scaled_loss, self.trainable_variables)
             # Clips the norm as well, where the optimizer was given one.

@@ -191,6 +191,11 @@ def test_an_epoch_holds_every_digit_as_often_as_it_draws_it(digits):
     seen = np.concatenate([data.batch(i).labels for i in range(len(data))])
     np.testing.assert_array_equal(np.bincount(seen), 2)
     assert not np.array_equal(seen[:40], labels)
+    data = Batches(config("translated", batch_size=10), Examples(digits, labels, digits), TRAIN, 1.5)
+    counts = []
+    for data.epoch in range(20):
+        counts.append(np.bincount(np.concatenate([data.batch(i).labels for i in range(len(data))])))
+    assert all(set(each) == {1, 2} for each in counts) and (np.mean(counts, axis=0) < 1.9).all()
 
 
 def test_training_drops_the_short_last_batch_and_tests_keep_it(digits):
