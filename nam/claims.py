@@ -276,7 +276,7 @@ def _converged(results: Results, policy: str) -> Held:
     told = "; ".join(f"{looks} looks {_percent(votes)}" for looks, votes in marks.items())
     gains = [votes[100] - votes[50] for votes in marks.values()]
     # Within a run, seeds do not matter: what is left is how far one epoch lies from the next.
-    noise = [2 * vote[50:].diff().std() / 2**0.5 * (2 / MEAN) ** 0.5 for vote in curves.values()]
+    noise = [2 * np.diff(vote[50:]).std(ddof=1) / 2**0.5 * (2 / MEAN) ** 0.5 for vote in curves.values()]
     gained = ", ".join(f"{100 * gain:+.1f} ± {100 * each:.1f}" for gain, each in zip(gains, noise, strict=True))
     told = f"mean vote of the {MEAN} epochs up to 25, 50, 75, 100: {told}; from 50 to 100 {gained} points"
     still = any(gain > each for gain, each in zip(gains, noise, strict=True))

@@ -300,7 +300,7 @@ def test_what_a_verdict_rests_on_is_told(results):
     assert "the better of 0.4 and 0.6 over 0.1, 0.22, 1.2: +15.0, +4.9, +15.0 points" in told["6"]
     assert "a std of 1.2 takes 1.05 × as long as 0.1" in told["7"]
     assert "32 over 256: +6.7 points" in told["8"] and "an epoch at 256 takes 25 % less than at 32" in told["8"]
-    assert "from 50 to 100 +0.0, +0.0, +0.0 points (threshold: 0.3)" in told["9"]
+    assert "from 50 to 100 +0.0 ± 0.0, +0.0 ± 0.0, +0.0 ± 0.0 points" in told["9"]
     assert "at the code's rates adam 0.001: " in told["10"] and ", adagrad 0.3: " in told["10"]
 
 
@@ -336,6 +336,17 @@ def test_times_are_told_by_what_they_do(results, logs, tmp_path):
     path.write_text("{}")
     verdicts = {claim.number: finding.verdict for claim, finding in claims.findings(Results(logs, path))}
     assert [number for number, verdict in verdicts.items() if verdict == claims.OPEN] == ["1", "2", "3b", "7", "8"]
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0, claims.CONFIRMED), (0.01, claims.REFUTED)])
+def test_a_gain_within_a_run_is_held_to_its_own_noise(tmp_path, monkeypatch, gain, verdict):
+    def jagged(config, vote):
+        return [vote + 0.002 * (-1) ** epoch + gain * (epoch > 75) for epoch in range(config.epochs)]
+
+    monkeypatch.setitem(write.__globals__, "curve", jagged)
+    write(tmp_path, flat, flat, ["epochs"])
+    found = {claim.number: finding.verdict for claim, finding in claims.findings(Results(tmp_path), ["epochs"])}
+    assert found["9"] == verdict
 
 
 def test_curves_may_be_unequal_or_missing(results, logs, tmp_path):
