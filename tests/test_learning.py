@@ -1,5 +1,9 @@
 """That the whole learns, on real digits: minutes each, so marked slow."""
 
+import re
+from pathlib import Path
+
+import keras
 import pytest
 
 from nam import train
@@ -20,3 +24,13 @@ def test_the_default_recipe_learns_translated_mnist_and_beats_a_frozen_gaze(mnis
     # A frozen gaze was trained sampled, so it is compared sampled.
     assert results["learned"]["sampled"] > results["frozen"]["sampled"] + 0.02
     assert results["learned"]["vote"] > results["frozen"]["vote"]
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(rng, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    digits = rng.integers(0, 256, (256, 28, 28)).astype("uint8"), rng.integers(0, 10, 256).astype("uint8")
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (digits, digits))
+    told = {}
+    exec(code, told)
+    assert told["outputs"]["logits"].shape == (256, 10) and told["outputs"]["locations"].shape == (256, 6, 2)

@@ -37,9 +37,12 @@ class RecurrentAttention(Classifier):
         retina: `"normalized"`: patch s is multiplied by 4 √factor before the glimpse network, about the inverse of its
             root mean square on images that are mostly black; or `"plain"`.
         std: Standard deviation of the policy, in image half-widths.
-        policy: `"learned"`, `"frozen"`, `"random"` or `"center"`, see `LocationNetwork`.
+        policy: `"learned"`, `"frozen"`, `"random"` or `"center"`, see `LocationNetwork`. Metrics of `evaluate` and
+            `fit` on validation data are of the deterministic gaze, which says little of one that is not learned:
+            `nam.accuracy.Evaluator` samples gazes and lets them vote.
         exploration: `"fixed"`, `"annealed"` or `"learned"`: what becomes of the standard deviation, see there. Here it
-            is fixed unless told, as `fit` alone does not anneal; all else is by default as in `Config`.
+            is fixed unless told, as `fit` alone does not anneal (a callback may, by `location_network.set_std`); all
+            else is by default as in `Config`.
         policy_gradient: `"flowing"`: REINFORCE trains all that led to a location; `"stopped"`: the location network
             only.
         core: `"lstm"`, or `"rnn"`: ReLU units whose recurrent matrix starts as the identity.
@@ -68,7 +71,8 @@ class RecurrentAttention(Classifier):
         A dict: `logits (batch, classes)` of the last look, of several targets `(batch, targets, classes)` of the last
         look at each; `look_logits (batch, T, classes)`, `locations` and `means` `(batch, T, 2)`, `log_probs (batch, T)`
         with 0 for the first look, which is not the policy's, and `baselines (batch, T)`, the reward expected after each
-        look. With sampled gazes, a copies axis follows the batch axis.
+        look. With sampled gazes, as in training, a copies axis follows the batch axis: it is to be trained on its own,
+        not within another model.
 
     Raises:
         ValueError: If an argument is unknown or out of its limits.
