@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 
 from benchmarks.sides import Side, in_turns, timed_before
-from nam.config import studies
+from nam.configs import studies
 
 COMPARISONS = [name for name, study in studies().items() if study.rows and study.test]  # not the search
 BATCHES = (1, 32)  # of 128, self-attention on 200×200 takes 24 GB

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from benchmarks.sides import BURST, burst
-from nam import data, models, train
+from nam import data, models, training
 from nam.callbacks import Ahead
 from nam.config import Config, Execution
 from nam.data.pipeline import TRAIN, Batches
@@ -67,7 +67,7 @@ def _batch(config: Config):
 def _model(config: Config):
     keras.utils.set_random_seed(0)
     model = models.build(config, _splits(config).spec)
-    train.compile_model(model, config, Execution(jit=JIT))
+    training.compile_model(model, config, Execution(jit=JIT))
     return model
 
 
@@ -135,7 +135,7 @@ def optimizer(config: Config) -> float:
 def _optimizer(config: Config):
     weights = [np.array(ops.convert_to_numpy(w)) for w in _model(config).trainable_variables]
     variables = [keras.Variable(w) for w in weights]
-    rule = train.optimizer(config)
+    rule = training.optimizer(config)
     rule.build(variables)
     if keras.backend.backend() == "jax":
         state = [v.value for v in rule.variables]

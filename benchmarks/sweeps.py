@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from benchmarks.sides import Side, in_turns, timed_before
-from nam.config import choose_studies, studies
+from nam.configs import choose_studies, studies
 
 SWEEPS = [name for name, study in studies().items() if study.vary]
 

@@ -12,7 +12,8 @@ from typing import Annotated, TypeVar
 import tyro
 from pydantic import Field
 
-from nam.config import Config, Execution, Values, check_value, load_config
+from nam.config import Config, Execution, Values, check_value
+from nam.configs import load_config
 from nam.errors import UserError, did_you_mean
 
 BACKENDS = ("tensorflow", "jax")
@@ -22,6 +23,9 @@ V = TypeVar("V", bound=Values)
 # Fields that help calls by what they stand for.
 StudyNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY...")]
 RunName = Annotated[str, tyro.conf.arg(metavar="RUN")]
+ModelName = Annotated[
+    RunName, Field(description="folder of a run, as logs/runs/NAME, a .keras file, or a model that nam brings along")
+]
 RunNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]
 ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 
@@ -36,7 +40,8 @@ class _Flags(Execution, Config):
 
 def parse(argv: Sequence[str], prog: str, description: str) -> tuple[Config, Execution]:
     """The config and the way to run it that the flags `argv` ask for."""
-    start = load_config(starting_point(argv)) if starting_point(argv) else Config()
+    start = starting_point(argv)
+    start = load_config(start) if start else Config()
     values = options(_Flags, argv, prog, description, default=_Flags(**dict(start)))
     return tuple(part(**{name: getattr(values, name) for name in part.model_fields}) for part in (Config, Execution))
 
@@ -91,7 +96,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a command and exits: 0, 2 after a mistake of the user's told in one sentence, or what `main` returned."""
     sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])  # whatever ~/.keras/keras.json says
         if backend not in BACKENDS:
             raise UserError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}. Received: KERAS_BACKEND={backend}")
         status = main(sys.argv[1:]) or 0
@@ -102,6 +107,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         other = f", or set KERAS_BACKEND={BACKENDS[backend == BACKENDS[0]]}" if error.name in BACKENDS else ""
         print(f"error: {error.name} is not installed: install it{other}.", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:
+        status = 130
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141

@@ -62,7 +62,7 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
 def _cost(model, images) -> dict[str, float]:
     return {
         **model.cost(*images.shape[1:3])._asdict(),
-        **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 256)},
+        **{f"milliseconds_per_image_in_batches_of_{n}": milliseconds(model, images, n) for n in (1, 32)},
     }
 
 

@@ -17,7 +17,8 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nam.command import quiet
-from nam.config import Config, studies
+from nam.config import Config
+from nam.configs import studies
 from nam.errors import UserError, first_line
 from nam.runs import Run
 

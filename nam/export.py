@@ -34,9 +34,7 @@ FORMATS = {
 
 
 class Options(Values):
-    run: command.RunName = Field(
-        description="folder of a run, as logs/runs/NAME, a .keras file, or a model that nam brings along"
-    )
+    run: command.ModelName
     format: Literal["saved_model", "onnx", "litert"] = Field("saved_model", description="what to write")
     output: str | None = Field(
         None, description="folder (saved_model) or file to write. None: beside the model, of nam's own models here, "

@@ -109,5 +109,5 @@ def heat_map(locations: np.ndarray, cells: int = 25) -> np.ndarray:
 
     `locations` is `(n, looks, 2)` as `(x, y)` in [-1, 1].
     """
-    column, row = np.minimum((locations.reshape(-1, 2).T + 1) / 2 * cells, cells - 1).astype(int)
-    return np.bincount(row * cells + column, minlength=cells**2).reshape(cells, cells) / len(locations)
+    x, y = locations.reshape(-1, 2).T
+    return np.histogram2d(y, x, cells, ((-1, 1), (-1, 1)))[0] / len(locations)

@@ -19,13 +19,13 @@ def of_gaze(locations, means, boxes, size, window: int) -> dict[str, Any]:
     Args:
         locations: Where it looked, `(n, copies, looks, 2)` as `(x, y)` in [-1, 1].
         means: The policy's, alike.
-        boxes: Of the targets, `(n, 4)` as `(x, y, width, height)`, pixels, or `(n, looks, 4)`, at each look.
+        boxes: Of the targets, `(n, 4)` as `(x, y, width, height)`, pixels.
         size: Width and height of an image, pixels.
         window: Side of the finest patch, pixels.
     """
-    boxes = boxes[:, None, None] if boxes.ndim == 2 else boxes[:, None]
-    away = np.abs((locations + 1) / 2 * size - (boxes[..., :2] + boxes[..., 2:] / 2))
-    hits = (away < (window + boxes[..., 2:]) / 2).all(-1)
+    boxes = boxes[:, None, None]
+    away = _away(locations, boxes, size)
+    hits = _hits(away, boxes, window)
     first = np.where(hits.any(-1), hits.argmax(-1) + 1, 0)
     return {
         "hits": hits.mean((0, 1)).tolist(),  # share of looks whose finest patch touches the target, per look
@@ -37,11 +37,21 @@ def of_gaze(locations, means, boxes, size, window: int) -> dict[str, Any]:
     }
 
 
+def _away(locations, boxes, size):
+    """How far the target's centre is from each location `(n, copies, looks, 2)`, pixels."""
+    return np.abs((locations + 1) / 2 * size - (boxes[..., :2] + boxes[..., 2:] / 2))
+
+
+def _hits(away, boxes, window: int):
+    return (away < (window + boxes[..., 2:]) / 2).all(-1)
+
+
 def of_training(model, batch: Batch) -> dict[str, float]:
     """What one training pass of a `RecurrentAttention` over a batch tells: name → value.
 
     `gradient_norm/…` of each sub-network, 0 where nothing is trained; `policy/mean_x`, `mean_y` and `spread`, over
-    images and looks, half-widths; `gaze/hits`, the share of looks whose finest patch touches the target;
+    images and looks, half-widths; `gaze/hits`, the share of looks whose finest patch touches the target, of those that
+    have one (none looks for a digit beyond a number's end);
     `advantage_variance`; `answer_entropy` of the last look, nats. Leaves the random generators as they were.
     """
     with draws_from(model, SEED):
@@ -53,10 +63,10 @@ def of_training(model, batch: Batch) -> dict[str, float]:
     log_p = ops.log_softmax(outputs["logits"])
     locations, means = (ops.convert_to_numpy(outputs[name]) for name in ("locations", "means"))
     height, width = batch.images.shape[1:3]
-    boxes = batch.boxes
-    if boxes.ndim == 3:
-        boxes = boxes.repeat(model.glimpses // model.targets, axis=1)
-    gaze = of_gaze(locations, means, boxes, (width, height), model.sensor.window)
+    boxes = batch.boxes.reshape(len(locations), 1, -1, 4)
+    boxes = boxes.repeat(model.glimpses // boxes.shape[2], axis=2)
+    hits = _hits(_away(locations, boxes, (width, height)), boxes, model.sensor.window)
+    sought = np.broadcast_to(boxes[..., 2] > 0, hits.shape)
     squares = dict.fromkeys(SUBNETWORKS, 0.0)
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         name = next(part for part in variable.path.split("/") if part in squares)
@@ -66,8 +76,8 @@ def of_training(model, batch: Batch) -> dict[str, float]:
         **{f"gradient_norm/{name}": square**0.5 for name, square in squares.items()},
         "policy/mean_x": float(chosen[0]),
         "policy/mean_y": float(chosen[1]),
-        "policy/spread": gaze["spread"] or 0.0,
-        "gaze/hits": float(np.mean(gaze["hits"])),
+        "policy/spread": float(means[:, :, 1:].std(0).mean()) if model.glimpses > 1 else 0.0,
+        "gaze/hits": float(hits[sought].mean()),
         "advantage_variance": float(ops.var(advantages)) if model.glimpses > 1 else 0.0,
         "answer_entropy": float(-ops.mean(ops.sum(ops.exp(log_p) * log_p, axis=-1))),
     }

@@ -296,8 +296,10 @@ def curves(history: Mapping[str, Sequence[float]]) -> Figure:
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     epochs = np.arange(1, len(history["seconds"]) + 1)
     minutes = np.cumsum(history["seconds"]) / 60
+    gazes = "val_sampled_accuracy" in history
     panels = (
-        ("accuracy, %", 100, {"accuracy": "training, sampled", "val_accuracy": "validation, deterministic",
+        ("accuracy, %", 100, {"accuracy": "training" + ", sampled" * gazes,
+                              "val_accuracy": "validation" + ", deterministic" * gazes,
                               "val_sampled_accuracy": "validation, sampled", "val_vote_accuracy": "validation, vote"}),
         ("loss", 1, {"loss": "training (all parts)", "val_loss": "validation (classification)"}),
     )  # fmt: skip

@@ -26,9 +26,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's own `json` is deprecated
 
     class Options(Values):
-        run: command.RunName = Field(
-            description="folder of a run, as logs/runs/NAME, a .keras file, or a model that nam brings along"
-        )
+        run: command.ModelName
         images: command.ImageNames = Field(description="PNG or JPEG files, grey or colour, or folders of them")
         exit_confidence: float = Field(
             1.0, gt=0, le=1, description="answer with the first look whose class is more probable than this"

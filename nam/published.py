@@ -5,7 +5,8 @@ import json
 from importlib import resources
 from typing import Any, NamedTuple
 
-from nam.config import Config, load_config
+from nam.config import Config
+from nam.configs import load_config
 
 # Fields in which the published logs differ, and those that do not count in finding what was published of a config.
 LOGGED = {"glimpses", "scales", "scale_factors", "bandwidth", "batch_size"}

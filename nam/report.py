@@ -12,7 +12,8 @@ from pydantic import Field
 from scipy import stats
 
 from nam import charts, claims, command, events, plots, published, scorecard, transfer
-from nam.config import TOLD, Config, Execution, Study, Values, choose_studies, named_configs, studies
+from nam.config import Config, Execution, Values
+from nam.configs import TOLD, Study, choose_studies, named_configs, studies
 from nam.errors import UserError
 from nam.files import replacing, user_path
 from nam.results import COST, POLICIES, VOTE, Results
@@ -158,7 +159,8 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     parts = ["# What the study's hyper-parameters do", _introduction(results, sweeps), "## The paper's claims"]
     parts += [_markdown(verdicts), *(told(*pair) for pair in found)]
     figures = {}
-    for name in _begun(results, sweeps):
+    begun = _begun(results, chosen)
+    for name in [name for name in sweeps if name in begun]:
         parts += [f"## {name}", of_study(results, name)]
         for kind, figure in charts_of(results, name).items():
             figures[f"{name}-{kind}.png"] = figure
@@ -167,9 +169,9 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
     if len(points):
         figures["summary.png"] = charts.summary(points)
         parts += ["## All of it", SUMMARY, "![every run's accuracy against its time](summary.png)"]
-    begun = _begun(results, comparisons)
-    parts += ["# Models beside models, and the search for the defaults", COMPARISONS] if begun else []
-    for name in begun:
+    compared = [name for name in comparisons if name in begun]
+    parts += ["# Models beside models, and the search for the defaults", COMPARISONS] if compared else []
+    for name in compared:
         parts += [f"## {name}", of_comparison(results, name)]
         if name == "size":
             figures["size.png"] = charts.size(results.comparison(name), chosen[name].untrained)
@@ -182,7 +184,7 @@ def report(results: Results, chosen: dict[str, Study]) -> tuple[str, dict[str, F
                 figures[f"{name}-{run.path.name}.png"] = plots.by_look(found["windows"])
                 parts.append(f"**{label}**, look by look (split {found['split']}):")
                 parts.append(f"![{label}, look by look]({name}-{run.path.name}.png)")
-    waiting = [name for name in chosen if name not in _begun(results, chosen)]
+    waiting = [name for name in chosen if name not in begun]
     if waiting:
         parts.append(f"No run is finished of the studies {', '.join(waiting)}.")
     sources = "; ".join(published.everything()["sources"])
@@ -381,8 +383,9 @@ def of_study(results: Results, name: str) -> str:
 def of_comparison(results: Results, name: str) -> str:
     """A comparison's question, how far it is, and its table, in Markdown."""
     plan, table = studies()[name], results.comparison(name)
-    done, runs = int(table["seeds"].sum()), len(plan.runs())
-    missing = "" if done == runs else f" {done} of {runs} runs are finished."
+    runs = results.runs(name)
+    done, wanted = runs["deterministic"].notna().sum(), len(runs) - runs["value"].isin(plan.untrained).sum()
+    missing = "" if done == wanted else f" {done} of {wanted} runs are finished."
     theirs = ["; ".join(_theirs(**each) for each in published.compared(name, label)) for label in table["label"]]
     shown = pd.DataFrame({
         "model": table["label"],
@@ -441,6 +444,8 @@ def _systems(results: Results, study: str) -> Iterator[dict[str, Any]]:
     """The finished runs of a comparison, and what several read together, as `published.elsewhere` tells of others."""
     for label, run in _runs(results, study):
         config, result = run.config(), run.read("result.json")
+        if not result["test"]:
+            continue
         numbers = "MNIST digits in SVHN's places, whole numbers: another task"
         task = numbers if config.task == "sequence" else f"MNIST {config.task}, {config.canvas}×{config.canvas}"
         yield {

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from nam import events, published
-from nam.config import VOTES, Config, studies
+from nam.config import VOTES, Config
+from nam.configs import studies
 from nam.errors import UserError
 from nam.runs import Run
 
@@ -86,10 +87,9 @@ class Results:
         finished = {result.parent.name for result in folder.glob("*seed=*/result.json")}
         more = {int(seed) for name in finished if (seed := name.rpartition("=")[2]).isdecimal()} - {*plan.seeds}
         wider = plan.model_copy(update={"seeds": (*plan.seeds, *sorted(more))})
-        labels = wider.labels()
         return {
-            name: (labels[name], config, folder / name)
-            for name, config in wider.runs(untrained=True).items()
+            name: (label, config, folder / name)
+            for name, label, config in wider.each()
             if config.seed in plan.seeds or name in finished
         }
 
@@ -144,7 +144,7 @@ class Results:
             seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}deterministic"].mean()
             chance = 1.96**2 * accuracy * (1 - accuracy) / group[f"{split or 'validation_'}images"].max()
             rows.append({
-                "label": label, "model": group["model"].iloc[0], "canvas": group["canvas"].iloc[0],
+                "label": label, "canvas": group["canvas"].iloc[0],
                 "policy": group["policy"].iloc[0], "seeds": seeds,
                 **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
                 "interval": (

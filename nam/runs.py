@@ -9,7 +9,8 @@ from typing import Any
 import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nam.config import FORMAT, Config, Execution, named_configs, of_file, without_format
+from nam.config import FORMAT, Config, Execution, of_file, without_format
+from nam.configs import named_configs
 from nam.errors import UserError, first_line
 from nam.files import clear, replacing, user_path
 
@@ -258,7 +259,7 @@ def name_of(config: Config) -> str:
     dataset = Path(config.dataset).name if "/" in config.dataset else config.dataset.replace(":", "-")
     # The presets of this very task and number of scales are not differences; what they are made from may be one.
     defaults = Config()
-    differ = ("digit_size", "scales", "batch_size")
+    differ = ("model", "digit_size", "scales", "batch_size")
     made_from = {name: getattr(config, name) for name in ("task", "canvas", *differ)}
     plain = defaults.model_copy(update=made_from).resolved(config.dataset)
     plain = plain.model_copy(update={name: getattr(defaults, name) for name in differ})

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tabulate import tabulate
+
 COLLAPSED = 0.02  # spread of the means over images, in half-widths, under which all images get the same gaze
 
 
@@ -69,17 +71,9 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
     return "\n".join(lines).strip()
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def _rows(title: str, *lines: Sequence[str]) -> list[str]:
-    return [
-        "",
-        _row(title, *[""] * (len(lines[0]) - 1)),
-        "|---" * len(lines[0]) + "|",
-        *(_row(*line) for line in lines),
-    ]
+    headers = [title, *[""] * (len(lines[0]) - 1)]
+    return ["", tabulate(lines, headers, tablefmt="pipe", disable_numparse=True)]
 
 
 def _share(value: float, interval: float | None = None) -> str:

@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from nam import command, events
-from nam.config import Config, Execution, Study, Values, choose_studies
+from nam.config import Config, Execution, Values
+from nam.configs import Study, choose_studies
 from nam.engines import ELSEWHERE, FAILURE, Local, OnRay
 from nam.errors import UserError, first_line
 from nam.files import user_path

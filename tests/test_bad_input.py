@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nam import callbacks, command, events, models, predict, ship, train
-from nam.config import Config, Study, load_config, named_configs
+from nam.config import Config
+from nam.configs import Study, load_config, named_configs
 from nam.data import images, sources, svhn
 from nam.errors import UserError
 from nam.runs import MODEL, STATE, Run

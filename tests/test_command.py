@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,22 @@ def test_a_mistake_exits_with_status_2(capsys, monkeypatch, backend, raised, tol
     with pytest.raises(SystemExit) as stop:
         command.run(main)
     assert stop.value.code == 2 and capsys.readouterr().err == f"error: {told}\n"
+
+
+def test_keras_uses_tensorflow_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    with pytest.raises(SystemExit):
+        command.run(lambda argv: 0)
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_ctrl_c_is_no_mistake(capsys):
+    def main(argv):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        command.run(main)
+    assert stop.value.code == 130 and capsys.readouterr().err == ""
 
 
 def test_too_little_memory_is_told(capsys):

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from nam.config import FIRST_DEFAULTS, Config, load_config, named_configs
+from nam.config import FIRST_DEFAULTS, Config
+from nam.configs import load_config, named_configs
 from nam.errors import UserError
 
 
@@ -132,7 +133,9 @@ def test_a_bad_value_is_one_sentence(values, sentence):
         (dict(task="translated", canvas=27), "canvas must hold the digit of 28 pixels"),
         (dict(task="translated", distractors=3), "task 'translated' has no distractors"),
         (dict(task="cluttered", distractor_size=29), "distractor_size must be at most"),
-        (dict(task="belaid", distractor_size=28), "distractor_size must be at most"),
+        (dict(task="belaid", distractor_size=28), "distractor_size must be at most 27 pixels"),
+        (dict(task="belaid", canvas=27, digit_size=27, distractor_size=27), "distractor_size must be at most 26"),
+        (dict(task="cluttered", canvas=20, digit_size=16, distractor_size=24), "distractor_size must be at most 20"),
         (dict(task="translated", canvas=4096, batch_size=128), "must be at most 2.30"),
     ],
 )

@@ -66,6 +66,16 @@ def test_what_an_untrained_network_tells(rng):
     assert 0 < found["policy/spread"] < 0.1 and abs(found["policy/mean_x"]) < 0.1  # it starts near the centre
 
 
+def test_looks_that_have_nothing_to_find_miss_nothing(rng):
+    config = Config(dataset="mnist", task="sequence", glimpses=6, scales=1, bandwidth=30, hidden=8, reading="forward")
+    config = config.resolved("mnist")
+    model = models.build(config, Spec(20, 20, 1, (*tuple("0123456789"), "end"), 6))
+    boxes = np.zeros((4, 6, 4), int)
+    boxes[:, :1] = [0, 0, 20, 20]  # numbers of one digit, which no patch of 30 pixels misses
+    batch = Batch(rng.integers(0, 256, (4, 20, 20, 1)).astype("uint8"), np.zeros((4, 6), int), boxes, np.arange(4))
+    assert health.of_training(model, batch)["gaze/hits"] == 1
+
+
 @pytest.mark.parametrize(
     ("values", "ill"),
     [(dict(reinforce_weight=0.0), True), (dict(policy="frozen"), False), (dict(policy="center"), False)],

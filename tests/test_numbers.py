@@ -124,7 +124,7 @@ def test_both_directions_are_evaluated_together(runs, finished, capsys):
     evaluate.main([str(forward), str(backward)])
     found = json.loads((forward / "together.json").read_text())
     assert [run["reading"] for run in found["runs"]] == ["forward", "backward"] and "whole" in found["together"]
-    assert "| together |" in capsys.readouterr().out
+    assert "| together " in capsys.readouterr().out
     evaluate.main([str(backward), str(backward)])
     found = json.loads((backward / "together.json").read_text())
     assert found["together"] == {name: found["runs"][0][name] for name in found["together"]}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nam import pictures
-from nam.config import Config, named_configs
+from nam.config import Config
+from nam.configs import named_configs
 from tests.test_plots import boxes
 
 BASE = Config(**named_configs()["published"])

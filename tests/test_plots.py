@@ -98,3 +98,6 @@ def test_curves_run_over_epochs_and_over_minutes():
     np.testing.assert_allclose(axes[0].lines[0].get_xydata(), [[1, 50], [2, 60]])
     np.testing.assert_allclose(axes[1].lines[0].get_xydata(), [[1, 50], [1.5, 60]])
     np.testing.assert_allclose(axes[3].lines[0].get_ydata(), [2, 1])
+    assert axes[0].lines[0].get_label() == "training"
+    sampled = plots.curves({**history, "val_sampled_accuracy": [0.5, 0.6]}).axes[0]
+    assert [line.get_label() for line in sampled.lines] == ["training, sampled", "validation, sampled"]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from nam import charts, claims, published, report
-from nam.config import Config, named_configs, studies
+from nam.config import Config
+from nam.configs import named_configs, studies
 from nam.errors import UserError
 from nam.events import Events
 from nam.results import KINDS, POLICIES, VOTE, Results, _pooled
@@ -215,6 +216,20 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
     text = report.of_comparison(results, "recipe")
     assert "; validation accuracy of the epoch" in text and "| better " in text and "published" not in text
     assert "| seeds " in text and set(table["seeds"]) == {2}
+
+
+def test_runs_of_further_seeds_count_as_runs(tmp_path):
+    write(tmp_path, flat, flat, ["fashion"], seeds=(0, 1))
+    (tmp_path / "fashion" / "simple-cnn_seed=0" / "result.json").unlink()
+    assert " 7 of 8 runs are finished." in report.of_comparison(Results(tmp_path), "fashion")
+
+
+def test_a_run_that_was_not_tested_is_no_system(tmp_path):
+    write(tmp_path, flat, flat, ["edram"])
+    run = Run(tmp_path / "edram" / "edram-small_seed=0")
+    run.write("result.json", {**run.read("result.json"), "test": None})
+    tested = [each["system"] for each in report._systems(Results(tmp_path), "edram")]
+    assert tested and "**EDRAM, a tenth of the arithmetic** (ours)" not in tested
 
 
 def test_rows_on_other_images_are_not_compared(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nam import callbacks, evaluate, events, machine, models, train
-from nam.config import FORMAT, Config, load_config
+from nam.config import FORMAT, Config
+from nam.configs import load_config
 from nam.errors import UserError
 from nam.runs import MODEL, Run
 from tests.small import SMALL, run

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from nam import command, export, models, predict, ship, weights
-from nam.config import Config, load_config, named_configs
+from nam.config import Config
+from nam.configs import load_config, named_configs
 from nam.errors import UserError
 from nam.runs import MODEL, Run
 

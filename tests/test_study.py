@@ -13,9 +13,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from nam import config as configs
-from nam import engines, study
-from nam.config import Study, choose_studies, studies
+from nam import configs, engines, study
+from nam.configs import Study, choose_studies, studies
 from nam.errors import UserError
 from nam.runs import Busy, Run
 from tests.small import RESULT, SMALL

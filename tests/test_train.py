@@ -17,9 +17,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nam import callbacks, evaluate, events, machine, models, predict, runs, train
+from nam import callbacks, evaluate, events, machine, models, predict, runs, train, training
 from nam.accuracy import Evaluator
-from nam.config import FORMAT, Config, Execution, load_config, named_configs
+from nam.config import FORMAT, Config, Execution
+from nam.configs import load_config, named_configs
 from nam.data import images
 from nam.errors import UserError
 from nam.runs import STATE
@@ -271,7 +272,7 @@ def test_a_finished_run_can_be_tested_later(tmp_path, finished, capsys):
     ],
 )
 def test_the_best_epoch_is_that_of_what_is_asked_for(fields, kind):
-    assert train._monitored(Config(**fields)) == kind
+    assert training._monitored(Config(**fields)) == kind
 
 
 def test_an_epoch_is_validated_with_as_many_gazes_as_asked_for(tmp_path, monkeypatch):
@@ -506,7 +507,7 @@ def test_the_command_tells_a_mistake_in_one_sentence(tmp_path, command):
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "adadelta", "sgd"])
 def test_optimizers(name):
-    optimizer = train.optimizer(Config(optimizer=name, learning_rate=0.5, clip_norm=2.0))
+    optimizer = training.optimizer(Config(optimizer=name, learning_rate=0.5, clip_norm=2.0))
     assert type(optimizer).__name__.lower() == name
     assert float(optimizer.learning_rate) == 0.5 and optimizer.global_clipnorm == 2.0
     if name != "sgd":
@@ -514,7 +515,7 @@ def test_optimizers(name):
             Config(optimizer=name, momentum=0.9)
         return
     assert (optimizer.momentum, optimizer.nesterov) == (0, False)
-    optimizer = train.optimizer(Config(optimizer=name, momentum=0.9))
+    optimizer = training.optimizer(Config(optimizer=name, momentum=0.9))
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
 
 
@@ -527,6 +528,7 @@ def test_run_names_tell_what_differs():
     assert name(scales=3) == "digits_augmented_100_scales=3"
     assert name(scale_factors=(1, 2, 3, 4)) == "digits_augmented_100_scale_factors=1-2-3-4"
     assert name("mnist", task="cluttered", canvas=100, distractors=3) == "mnist_cluttered_100_distractors=3"
+    assert name(model="fc", hidden=64) == "digits_augmented_100_model=fc_hidden=64"
     assert name("folder:/data/pets") == "pets_original"
     assert name("folder:/data/pets", **named_configs()["cnn"]).startswith("cnn_dataset=pets_task=original")
     assert name(task="original", digit_size=14) == "digits_original_14_digit_size=14"

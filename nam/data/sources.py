@@ -17,6 +17,7 @@ from nam.errors import UserError, first_line
 from nam.files import read_arrays, user_path
 
 VALIDATION_SHARE = 0.1
+DIGITS = tuple("0123456789")  # the classes of all but folders
 PROBE_URL = "https://storage.googleapis.com/tfds-data/"  # where TensorFlow Datasets and Keras keep MNIST
 PROBE_SECONDS = 4.0
 READ_SECONDS = 60.0  # that a download may pause
@@ -58,7 +59,7 @@ def read(config: Config, data_dir: str | None) -> Source:
     """Reads the dataset of a resolved config and splits it.
 
     The config's seed chooses the validation split, and the training examples if not all are used. Task `belaid` splits
-    as the published study did: the last tenth validates, and clutter comes from all but the test digits.
+    digits as the published study did: the last tenth validates, and clutter comes from all but the test digits.
     """
     if config.dataset.startswith(FOLDER):
         source = _folder(config)
@@ -160,7 +161,7 @@ def _arrays(name: str, data_dir: str | None):
         ):
             raise ValueError("images and labels do not match")
         labels = np.concatenate([train_labels, test_labels])
-        if labels.dtype.kind not in "iu" or not np.isin(labels, range(10)).all():
+        if labels.dtype.kind not in "iu" or not np.isin(labels, range(len(DIGITS))).all():
             raise ValueError("labels are not whole numbers from 0 to 9")
         if len(train_labels) < 10 or not len(test_labels):
             raise ValueError("there are not ten images to train on and one to test")
@@ -169,13 +170,11 @@ def _arrays(name: str, data_dir: str | None):
             f"{found or name} needs TensorFlow to be read ({error.name} is missing): install tensorflow-datasets, or "
             f"put an {name}.npz with x_train, y_train, x_test, y_test into {_data_dir(data_dir)}."
         ) from None
-    except UserError:
-        raise
     except Exception as error:  # a broken file shows as any of a dozen exceptions of three libraries
-        what = first_line(error)
+        repair = f"remove {found} so that it is prepared anew" if found else "give the command again"
         raise UserError(
-            f"cannot read {name} from {found or _data_dir(data_dir)} ({what}): remove it so that it is prepared "
-            f"anew, or name another folder with --data-dir."
+            f"cannot read {name} from {found or _data_dir(data_dir)} ({first_line(error)}): {repair}, or name another "
+            "folder with --data-dir."
         ) from None
     return train_images, train_labels, test_images, test_labels
 
@@ -215,7 +214,7 @@ def _held_out(config: Config, train_images, train_labels, test_images, test_labe
         examples(train_images[train], train_labels[train]),
         examples(train_images[validation], train_labels[validation]),
         Examples(test_images, test_labels, train_images if belaid else test_images),
-        tuple(str(label) for label in range(int(train_labels.max()) + 1)),
+        DIGITS,
         **draws,
     )
 
@@ -237,9 +236,7 @@ def _house_numbers(config: Config, data_dir: str | None) -> Source:
         images, labels, boxes = (part[chosen] for part in numbers)
         return Examples(images, labels, images, boxes)
 
-    return Source(
-        examples(train, first), examples(train, second), examples(test), tuple(str(digit) for digit in range(10))
-    )
+    return Source(examples(train, first), examples(train, second), examples(test), DIGITS)
 
 
 def _bundled(config: Config) -> Source:

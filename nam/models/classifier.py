@@ -70,6 +70,19 @@ class Classifier(keras.Model):
         errors = errors if len(errors.shape) == 1 else ops.sum(errors, axis=-1)
         return weighted_mean(errors, sample_weight) + sum(self.losses)
 
+    def total(self, parts, sample_weight, **besides):
+        """The loss of a training step: the means of its `(batch,)` parts, summed, and penalties of layers.
+
+        Each is tracked by its name, and so is what else is told `besides`.
+        """
+        self.in_training = True
+        images = ops.shape(next(iter(parts.values())))[0]
+        parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
+        for name, value in {**parts, **besides}.items():
+            # A short last batch counts for the images that it holds.
+            self.trackers[name].update_state(value, sample_weight=images)
+        return sum(parts.values()) + sum(self.losses)
+
     def check_loss(self, labels) -> None:
         """Raises `ValueError` if it was compiled with a loss, or the labels are not one number for each target."""
         if self.loss is not None:

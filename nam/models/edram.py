@@ -11,7 +11,7 @@ from keras.layers import Conv2D, Dense, LSTMCell
 from nam import losses
 from nam.config import MIN_WINDOW, check_choices
 from nam.layers import SpatialTransformer, StepNormalization
-from nam.models.classifier import Classifier, arguments, check_targets, scaled, weighted_mean
+from nam.models.classifier import Classifier, arguments, check_targets, scaled
 from nam.models.cost import Cost
 
 PARTS = ("classification", "localisation")
@@ -211,13 +211,9 @@ class EDRAM(Classifier):
                 "theta_gradient='stopped' leaves the transformations to be trained by the boxes: fit with targets "
                 "{'labels': ..., 'thetas': ...}, or make the model with theta_gradient='flowing'."
             )
-        self.in_training = True
         names = ("what_weight", "where_weight", "theta_weights")
         parts = losses.what_and_where(labels, thetas, y_pred, **{name: self.config[name] for name in names})
-        parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
-        for name, value in parts.items():
-            self.trackers[name].update_state(value, sample_weight=ops.shape(labels)[0])
-        return sum(parts.values()) + sum(self.losses)
+        return self.total(parts, sample_weight)
 
     def cost(self, height: int, width: int) -> Cost:
         """What an image of `height` × `width` pixels costs; only the context network looks at all of them."""

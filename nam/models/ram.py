@@ -9,7 +9,7 @@ from keras import ops
 from nam import losses
 from nam.config import check_choices
 from nam.layers import GlimpseNetwork, GlimpseSensor, LocationNetwork
-from nam.models.classifier import Classifier, arguments, check_targets, weighted_mean
+from nam.models.classifier import Classifier, arguments, check_targets
 from nam.models.cost import Cost
 
 # As configs, not objects: every layer must draw weights of its own.
@@ -253,19 +253,11 @@ class RecurrentAttention(Classifier):
 
         Penalties of layers are added.
         """
-        if training:
-            return sum(self._parts(y, y_pred, sample_weight).values()) + sum(self.losses)
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
-
-    def _parts(self, y, y_pred, sample_weight):
+        if not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
         self.check_loss(y)
-        self.in_training = True
         parts, rewards = losses.hybrid(y, y_pred, **self.objective)
-        parts = {name: weighted_mean(part, sample_weight) for name, part in parts.items()}
-        # A short last batch counts for the images that it holds.
-        for name, value in {**parts, "reward": ops.mean(rewards)}.items():
-            self.trackers[name].update_state(value, sample_weight=ops.shape(rewards)[0])
-        return parts
+        return self.total(parts, sample_weight, reward=ops.mean(rewards))
 
     if keras.backend.backend() == "tensorflow":
 

@@ -95,6 +95,23 @@ def test_an_npz_stands_in_for_tensorflow_datasets(tmp_path, rng):
     np.testing.assert_array_equal(splits.test.batch(0).images[..., 0], arrays["x_test"][:5])
 
 
+def test_a_digit_that_only_the_test_has_is_a_class(tmp_path, rng):
+    images = rng.integers(0, 256, (20, 28, 28)).astype("uint8")
+    labels = np.arange(20) % 9
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=np.full(20, 9))
+    assert load("mnist", str(tmp_path), task="original").spec.classes == tuple("0123456789")
+
+
+def test_a_download_that_failed_removes_nothing(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(sources, "_cannot_download", lambda: None)
+    monkeypatch.setattr(sources, "_tensorflow_datasets", full)
+    with pytest.raises(UserError, match="cannot read mnist from .*No space left.*: give the command again"):
+        load("mnist", str(tmp_path))
+
+
 def test_a_dataset_asked_for_by_name_fails_fast_offline(tmp_path, monkeypatch):
     offline(monkeypatch)
     start = time.perf_counter()

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from nam.config import Config, load_config
+from nam.config import Config
+from nam.configs import load_config
 from nam.data import Spec
 from nam.layers import GlimpseSensor
 from nam.models import RecurrentAttention, build

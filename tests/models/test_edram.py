@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from nam import losses
-from nam.config import Config, load_config
+from nam.config import Config
+from nam.configs import load_config
 from nam.data.boxes import framing
 from nam.errors import UserError
 from nam.models import EDRAM, load
