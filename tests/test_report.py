@@ -221,7 +221,7 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
 def test_runs_of_further_seeds_count_as_runs(tmp_path):
     write(tmp_path, flat, flat, ["fashion"], seeds=(0, 1))
     (tmp_path / "fashion" / "simple-cnn_seed=0" / "result.json").unlink()
-    assert " 7 of 8 runs are finished." in report.of_comparison(Results(tmp_path), "fashion")
+    assert " 9 of 10 runs are finished." in report.of_comparison(Results(tmp_path), "fashion")
 
 
 def test_a_run_that_was_not_tested_is_no_system(tmp_path):
