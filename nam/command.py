@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field
 
 from nam.config import Config, Execution, Values, check_value
-from nam.configs import load_config
+from nam.configs import load_config, named_configs
 from nam.errors import UserError, did_you_mean
 
 BACKENDS = ("tensorflow", "jax")
@@ -33,8 +33,8 @@ ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 class _Flags(Execution, Config):
     config: str | None = Field(
         None,
-        description="starting point that the other flags change: a name in configs.json, or a run's config.json "
-        "(a file without a format keeps the defaults of the first one)",
+        description=f"starting point that the other flags change: {', '.join(named_configs())}, as in configs.json, or "
+        "a run's config.json (a file without a format keeps the defaults of the first one)",
     )
 
 
@@ -179,7 +179,8 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
                 words[name].append(word)
     positional = [field for field in positional if field not in words]
     if positional and "help" not in words and "-h" not in argv:
-        raise UserError(f"{positional[0].upper()} is missing: give it first, before any flag.")
+        missing = {"names": "STUDY", "runs": "RUN"}.get(positional[0], positional[0].upper().removesuffix("S"))
+        raise UserError(f"{missing} is missing: it stands before all flags.")
     return words
 
 

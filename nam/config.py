@@ -276,6 +276,16 @@ class Config(Values):
             )
         if self.model == "edram" and self.averaging is not None:
             raise UserError("edram's statistics of batches are not averaged with its weights: leave --averaging out.")
+        if self.learning_rate_min > self.learning_rate:
+            raise UserError(
+                "learning_rate_min must be at most learning_rate: set --learning-rate-min too. Received: "
+                f"learning_rate={self.learning_rate}, learning_rate_min={self.learning_rate_min}"
+            )
+        if self.std_changes and self.exploration == "annealed" and self.std_end > self.std:
+            raise UserError(
+                "std_end must be at most std, which falls to it: set --std-end too, or --exploration fixed. "
+                f"Received: std={self.std}, std_end={self.std_end}"
+            )
         if self.momentum and self.optimizer != "sgd":
             raise UserError(
                 "momentum belongs to the optimizer sgd: leave it out, or set --optimizer sgd. "

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import product
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from nam.config import Config, Values
+from nam.config import FIRST_DEFAULTS, FORMAT, Config, Values
 from nam.errors import UserError, did_you_mean, first_line
 from nam.files import user_path
 
@@ -135,4 +136,10 @@ def load_config(name_or_file: str) -> Config:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {path}: {error}. Name a run's config.json.") from None
-    return Config.from_json(text, str(path))
+    config = Config.from_json(text, str(path))
+    if "format" not in (given := json.loads(text)) and (former := FIRST_DEFAULTS.keys() - given.keys()):
+        print(
+            f'note: {path} has no "format": {FORMAT}, so {", ".join(sorted(former))} are as in format 1',
+            file=sys.stderr,
+        )
+    return config

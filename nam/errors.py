@@ -25,5 +25,5 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """` Did you mean 'glimpses'?` for the option nearest to `word`, else a list of them all."""
     options = sorted(options)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(options)}."

@@ -99,6 +99,8 @@ def main(argv: Sequence[str]) -> None:
     }
     text, told = table(found, classes), [f"**Warning:** {sentence}" for sentence in warnings(found)]
     print("\n\n".join([text, *told]))  # what must not be overlooked is where a reader looks first: here the end
+    with _keeping(run):
+        run.write("evaluation.json", found)
     figures = {}
     if options.plots:
         figures = pictures.view(model, classes, config.reading).of_split(split)
@@ -109,15 +111,13 @@ def main(argv: Sequence[str]) -> None:
         history = events.history(run)
         if "seconds" in history:  # the event files may have been removed
             figures["curves"] = plots.curves(history)
-    with _keeping(run):
-        run.write("evaluation.json", found)
-        with contextlib.closing(events.EventFile(run.path)) as file:
-            file.text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
-            for name, figure in figures.items():
-                (run.path / "plots").mkdir(exist_ok=True)
-                with replacing(run.path / "plots" / f"{name}.png") as temporary:
-                    figure.savefig(temporary, dpi=120)
-                file.image(f"evaluation/{name}", plots.pixels(figure))
+    with _keeping(run), contextlib.closing(events.EventFile(run.path)) as file:
+        file.text(f"evaluation/{options.split}", "\n\n".join([*told, text]))
+        for name, figure in figures.items():
+            (run.path / "plots").mkdir(exist_ok=True)
+            with replacing(run.path / "plots" / f"{name}.png") as temporary:
+                figure.savefig(temporary, dpi=120)
+            file.image(f"evaluation/{name}", plots.pixels(figure))
     if figures:
         print(f"\npictures: {run.path / 'plots'}")
 

@@ -220,9 +220,12 @@ def over_seeds(values) -> tuple[float, float | None]:
 
 
 def over_images(values, examples) -> tuple[float, float]:
-    """The mean of a value per image, and half the width of its 95 % interval; images of one example vary together."""
+    """The mean of a value per image, and half the width of its 95 % interval; images of one example vary together.
+
+    Where all values are the same, the share that others may still have, so that none is seen in 5 % of such choices.
+    """
     mean = values.mean()
     of_examples = np.bincount(np.unique(examples, return_inverse=True)[1], values - mean)
     n = len(of_examples)
     error = (n / max(n - 1, 1) * (of_examples**2).sum()) ** 0.5 / len(values)
-    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error)
+    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error if error else 1 - 0.05 ** (1 / n))

@@ -104,8 +104,9 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"cannot write {output} ({first_line(error)}): name another with --output.") from None
     height, width, channels = model.images_shape
     print(
-        f"{output}: images (batch, {height}, {width}, {channels}) uint8 → probabilities"
-        + ", locations" * model.samples_gazes
+        f"{output}: images (batch, {height}, {width}, {channels}) uint8 → "
+        + "locations, " * model.samples_gazes
+        + "probabilities, to be asked for by name"
     )
 
 

@@ -25,17 +25,16 @@ REWARDS = {"correct": correct, "probability": probability, "log-likelihood": log
 
 
 def cross_entropy(labels, logits):
-    """−log p(label), in nats: `(batch, …)` for logits `(batch, …, classes)`; 0 where the label is negative.
+    """−log p(label), in nats: `(batch, …)` for logits `(batch, …, classes)`.
 
-    NaN where it is that of no class, so that training ends.
-
-    Labels are `(batch,)` or `(batch, 1)`; of several targets `(batch, targets)`: logits then end in `(targets,
-    classes)`.
+    Labels are `(batch,)` or `(batch, 1)`; of several targets `(batch, targets)`, negative for none: 0 there, and logits
+    end in `(targets, classes)`. NaN where a label is that of no class, so that training ends.
     """
     labels, classes = aligned(labels, logits), logits.shape[-1]
     one_hot = ops.one_hot(labels, classes, dtype="float32")
     errors = -ops.sum(one_hot * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
-    return ops.where(labels < classes, errors, float("nan"))
+    least = -1 if len(labels.shape) > 1 and labels.shape[-1] > 1 else 0
+    return ops.where((labels >= least) & (labels < classes), errors, float("nan"))
 
 
 def aligned(labels, logits):

@@ -30,7 +30,7 @@ def gaze(images, locations, window: int, titles: Sequence[str] = ()) -> Figure:
         _show(axis, image)
         _path(axis, image, locations[i], window)
         if i < len(titles):
-            axis.set_title(titles[i], fontsize=10, **AS_IS)
+            axis.set_title(_short(titles[i]), fontsize=10, **AS_IS)
     return figure
 
 
@@ -86,7 +86,7 @@ def windows(images, thetas, texts: Sequence[Sequence[str]], titles: Sequence[str
             axis.add_patch(Polygon(corners, fill=False, color=color, linewidth=1.5))
             _tag(axis, np.clip(corners[0], 0, image.shape[1::-1]), text, color, text_color)  # it may begin far outside
         if i < len(titles):
-            axis.set_title(titles[i], fontsize=10, **AS_IS)
+            axis.set_title(_short(titles[i]), fontsize=10, **AS_IS)
     return figure
 
 
@@ -340,6 +340,11 @@ def _grid(n: int, columns: int, side: float, title: float):
     for axis in axes:
         axis.set_axis_off()
     return figure, axes
+
+
+def _short(title: str, most: int = 36) -> str:
+    """A title as wide as its axis at most: what is left out lies in the middle."""
+    return title if len(title) <= most else f"{title[: most // 2 - 1]} … {title[2 - most // 2 :]}"
 
 
 def _show(axis, image) -> None:

@@ -18,7 +18,8 @@ from nam.files import user_path
 
 DESCRIPTION = (
     "Classifies image files with the deterministic gaze. Images are brought to the size that the model was trained "
-    "on: larger ones are shrunk, smaller ones lie in the middle of a black canvas."
+    "on: larger ones are shrunk, smaller ones lie in the middle of a black canvas. They must look like those that it "
+    "learned from: digits are bright on black."
 )
 SHOWN = 16  # images of a figure
 

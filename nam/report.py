@@ -90,19 +90,18 @@ TIMED = (
     "differ by up to {spread:.0f} % between sweeps. Published ones are those of a GPU. With XLA, the default on a CPU, "
     "training with 4 copies takes longer than linearly in the looks from about ten on."
 )
-COMPARED = (
-    "accuracy of the epoch that is best on validation, by the deterministic gaze (by the vote where the policy is not "
-    "learned, by one sampled gaze where the std changes); ours is the deterministic gaze's, where the policy is not "
-    "learned one sampled gaze's; core-s/epoch: the quickest epoch's seconds, its validation (of RAM with several "
-    "gazes) included, times the run's cores, which had other work too"
-)
-PRICED = "ms/image: the least of several timings by `python -m benchmarks.models` on {cores} cores of an {cpu}"
-INTERVAL = "; ± is half a 95 % interval, from the deviation between seeds or, of one seed, the choice of the images"
+COMPARED = """\
+- accuracies: on the {split} split after the epoch that is best on validation, by the deterministic gaze (by the vote
+  where the policy is not learned, by one sampled gaze where the std changes)
+- ours: the deterministic gaze's, where the policy is not learned one sampled gaze's; ± is half a 95 % interval, from
+  the deviation between seeds or, of one seed and of gazes that do not learn, the choice of the images
+- core-s/epoch: the quickest epoch's seconds, its validation (of RAM with several gazes) included, times the run's
+  cores, which had other work too"""
+PRICED = "- ms/image: the least of several timings by `python -m benchmarks.models` on {cores} cores of an {cpu}"
 LABELLED = (*TOLD, "model", "task", "canvas", "glimpses", "bandwidth", "scales", "hidden", "policy")
-VERDICTS = (
-    "a verdict compares with the first row, seed by seed, and asks for twice the deviation of such a difference; "
-    "both deviations are those of all rows together"
-)
+VERDICTS = """\
+- verdict: compares with the first row, seed by seed, and asks for twice the deviation of such a difference; both
+  deviations are those of all rows together"""
 
 
 class Options(Values):
@@ -126,6 +125,11 @@ def main(argv: Sequence[str]) -> None:
     timings = _measured(options.timings, TIMINGS, "claims about time stay open; name it with --timings")
     prices = _measured(options.prices, PRICES, "models have no time per image; name it with --prices")
     results = Results(user_path(options.logs), timings, prices)
+    if not _begun(results, chosen):
+        raise UserError(
+            f"no run of {'any study' if chosen.keys() == studies().keys() else ' or '.join(chosen)} is finished under "
+            f"{options.logs}: train them by python -m nam.study, or name their folder with --logs."
+        )
     text, figures = report(results, chosen)
     folder = user_path(options.folder)
     try:
@@ -392,7 +396,7 @@ def of_comparison(results: Results, name: str) -> str:
         "seeds": table["seeds"],
         "published": theirs,
         "ours": [
-            _percent(row.deterministic, row.interval) if row.policy == "learned" else _percent(row.sampled)
+            _percent(row.deterministic if row.policy == "learned" else row.sampled, row.interval)
             for row in table.itertuples()
         ],
         "one sampled gaze": table["sampled"].map(_percent),
@@ -414,16 +418,14 @@ def of_comparison(results: Results, name: str) -> str:
         shown["verdict"] = table["verdict_deterministic"]
         shown["verdict, one sampled gaze"] = table["verdict_sampled"]
     starts = dict.fromkeys(row["config"] for row in plan.rows if "config" in row)
-    values = [_values(plan.fixed), *(f"`{start}`: {_values(named_configs()[start])}" for start in starts)]
-    told = [*values, *["otherwise: what a row has in place of these"] * ("otherwise" in shown)]
-    told += [f"{'test' if plan.test else 'validation'} {COMPARED}{INTERVAL}"]
+    told = [f"- all rows: {_values(plan.fixed)}"]
+    told += [f"- those of `{start}`: {_values(named_configs()[start])}" for start in starts]
+    told += ["- otherwise: what a row has in place of these"] if "otherwise" in shown else []
+    told += [COMPARED.format(split="test" if plan.test else "validation")]
     told += [VERDICTS] if compared else []
     told += [PRICED.format(**results.priced)] if results.priced else []
     without = "; ".join(f"{label} ({reason})" for label, reason in plan.untrained.items())
-    parts = [
-        f"{plan.question}{missing} ({'; '.join(told)}.){without and f' Not trained: {without}.'}",
-        _markdown(shown),
-    ]
+    parts = [f"{plan.question}{missing}{without and f' Not trained: {without}.'}", _markdown(shown), "\n".join(told)]
     for label, run in _runs(results, name):
         for split, moved in (run.read("transfer.json") or {}).items():
             parts += [f"**{label}**, on other images (split {split}):", transfer.table(moved)]

@@ -119,10 +119,11 @@ class Results:
         """A row for each row of a comparison: means over the seeds of accuracies, times and cost.
 
         Accuracies are on the test split if the study uses it, else on validation; `digits` and `overlap` are as in
-        `nam.accuracy.Accuracies`. `interval` belongs to `deterministic`: half of Student's 95 % from the deviation
-        between seeds, of all rows together (on unequal tasks in proportion to √(p (1 − p))), or, if none has several,
-        of that from the choice of images. `best` is the best epoch of those `trained`; `milliseconds_1` and `_32` are
-        those of an image in batches of so many; rows that are not trained have nothing but these and a cost.
+        `nam.accuracy.Accuracies`. `interval` belongs to `deterministic`, of gazes that do not learn to `sampled`:
+        half of Student's 95 % from the deviation between seeds, of all rows together (on unequal tasks in proportion to
+        √(p (1 − p))), or, if none has several and of gazes that do not learn, of that from the choice of images.
+        `best` is the best epoch of those `trained`; `milliseconds_1` and `_32` are those of an image in batches of so
+        many; rows that are not trained have nothing but these and a cost.
         With several seeds of rows on the same images, `verdict_deterministic` and `verdict_sampled` compare with the
         first row, seed by seed, as equal seeds share their images: a difference is one of more than twice its
         deviation, of all rows together (with many rows, about one in twenty equal ones is told apart). Gazes that do
@@ -141,15 +142,16 @@ class Results:
         unit = pd.Series(1.0, shares.index) if alike else (shares * (1 - shares)) ** 0.5
         between, freedom = _pooled(each.div(unit, axis=0))
         for label, group in runs.groupby("value", sort=False):
-            seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}deterministic"].mean()
+            kind = "deterministic" if label in learned else "sampled"
+            seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}{kind}"].mean()
             chance = 1.96**2 * accuracy * (1 - accuracy) / group[f"{split or 'validation_'}images"].max()
             rows.append({
                 "label": label, "canvas": group["canvas"].iloc[0],
                 "policy": group["policy"].iloc[0], "seeds": seeds,
                 **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
                 "interval": (
-                    _student(freedom + 1) ** 2 * between * unit.get(label, 1.0) ** 2 / max(seeds, 1)
-                    if freedom
+                    _student(freedom + 1) ** 2 * between * unit[label] ** 2 / max(seeds, 1)
+                    if freedom and label in learned
                     else chance
                 ) ** 0.5,
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},

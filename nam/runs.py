@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,9 @@ class Run:
         if run.read("config.json") is None:
             raise UserError(f"{path} is not a run's folder: name one that holds a config.json, as logs/runs/NAME.")
         if not (run.path / MODEL).exists():
+            if (run.path / "result.json").exists():
+                again = f"python -m nam.train --config {shlex.quote(str(path))} --name NAME"
+                raise UserError(f"{path} is finished, but without its weights: train it again by `{again}`.")
             raise UserError(f"{path} has no model yet: train its run for at least one epoch.")
         return run
 

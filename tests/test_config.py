@@ -96,6 +96,16 @@ def test_the_named_starting_points_are_whole_and_never_move():
     )
 
 
+def test_a_file_without_a_format_says_what_it_leaves_to_the_first(tmp_path, capsys):
+    path = tmp_path / "mine.json"
+    path.write_text('{"glimpses": 2, "std": 0.3}')
+    assert load_config(str(path)).samples == FIRST_DEFAULTS["samples"]
+    told = capsys.readouterr().err
+    assert 'has no "format": 2' in told and "samples" in told and "std" not in told.partition("so ")[2].split(", ")
+    path.write_text('{"format": 2, "glimpses": 2}')
+    assert load_config(str(path)).samples == Config().samples and not capsys.readouterr().err
+
+
 def test_a_runs_own_config_is_a_starting_point(tmp_path):
     (tmp_path / "config.json").write_text(Config(glimpses=9).to_json())
     assert load_config(str(tmp_path / "config.json")).glimpses == load_config(str(tmp_path)).glimpses == 9
@@ -110,6 +120,8 @@ def test_a_runs_own_config_is_a_starting_point(tmp_path):
         (dict(std=float("nan")), "std should be a finite number. Received: std=nan"),
         (dict(batch_size="many"), "batch_size should be a valid integer"),
         (dict(task="cluter"), "task should be 'original', 'translated'"),
+        (dict(learning_rate=1e-6), "learning_rate_min must be at most learning_rate: set --learning-rate-min too"),
+        (dict(std=0.03), "std_end must be at most std, which falls to it: set --std-end too"),
         (dict(dataset="mnits"), "unknown dataset 'mnits'. Did you mean 'mnist'?"),
         (dict(scale_factors=(1, 2)), "scale_factors must hold one factor per scale: give 4, or set scales=2"),
         (dict(scales=2, scale_factors=(2, 2)), "scale_factors must be increasing, as 1 2 4 8, from 1 to 181"),

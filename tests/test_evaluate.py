@@ -145,6 +145,8 @@ def test_intervals_by_hand():
     # Ten draws of each of two digits that are always read alike tell no more than the two.
     values, examples = np.repeat([0.0, 1.0], 10), np.repeat([0, 1], 10)
     assert evaluation.over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
+    mean, interval = evaluation.over_images(np.ones(8), np.arange(8))
+    assert mean == 1 and (1 - interval) ** 8 == pytest.approx(0.05)  # of eight, so many are all right by chance
 
 
 def test_one_seed_has_no_interval(folder, capsys, uncompiled):
@@ -179,5 +181,8 @@ def test_a_folder_without_a_run_is_told(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="has no model yet"):
         evaluate.main([str(tmp_path)])
-    with pytest.raises(UserError, match="RUNS is missing"):
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(UserError, match="is finished, but without its weights: train it again by `python -m nam.train"):
+        evaluate.main([str(tmp_path)])
+    with pytest.raises(UserError, match="RUN is missing"):
         evaluate.main([])

@@ -20,6 +20,11 @@ CASE = outputs(
 LABELS = np.array([0])
 
 
+def test_a_label_of_no_class_is_no_number():
+    found = keras.ops.convert_to_numpy(losses.cross_entropy(np.array([3, 4, -1]), np.zeros((3, 2, 4))))
+    np.testing.assert_allclose(found, [[np.log(4)] * 2, [np.nan] * 2, [np.nan] * 2], rtol=1e-6)
+
+
 def test_parts_with_a_learned_baseline_by_hand():
     parts, rewards = losses.hybrid(LABELS, CASE, reward="correct", advantage="learned", baseline_weight=2.0)
     assert float(rewards[0]) == 0.5

@@ -92,6 +92,13 @@ def test_accuracies_are_drawn_as_they_are():
     assert by_exit.texts[0].get_text() == "0.5"
 
 
+def test_long_titles_keep_to_their_picture():
+    title = "a photograph with quite a long file name.png: cat, 98%"
+    figure = plots.gaze(np.zeros((1, 9, 9, 1), "uint8"), np.zeros((1, 1, 2)), 3, [title])
+    shown = figure.axes[0].get_title()
+    assert shown == "a photograph with … me.png: cat, 98%" and len(shown) == 36
+
+
 def test_curves_run_over_epochs_and_over_minutes():
     history = {"seconds": [60, 30], "accuracy": [0.5, 0.6], "val_loss": [2.0, 1.0]}
     axes = plots.curves(history).axes

@@ -126,7 +126,7 @@ def test_a_run_tells_the_names_of_its_classes(finished):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "IMAGES is missing"),
+        ([], "IMAGE is missing"),
         (["nowhere.png"], "there is no nowhere.png"),
         (["."], "holds no PNG or JPEG image"),
         (["text.png"], "cannot read the image"),

@@ -214,7 +214,7 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
         assert verdicts.iloc[0] == "reference" and verdicts["8 copies"] == "better"
         assert set(verdicts.drop(verdicts.index[0]).drop("8 copies")) == {"no difference"}
     text = report.of_comparison(results, "recipe")
-    assert "; validation accuracy of the epoch" in text and "| better " in text and "published" not in text
+    assert "- accuracies: on the validation split" in text and "| better " in text and "published" not in text
     assert "| seeds " in text and set(table["seeds"]) == {2}
 
 
@@ -503,6 +503,8 @@ def test_the_report_can_be_of_one_study_and_of_half_of_it(logs, tmp_path, monkey
 def test_mistakes_are_told(tmp_path):
     with pytest.raises(UserError, match="is no folder: name that of the runs with --logs"):
         report.main(["--logs", str(tmp_path / "none")])
+    with pytest.raises(UserError, match="no run of any study is finished under .*: train them by python -m nam.study"):
+        report.main(["--logs", str(tmp_path), "--folder", str(tmp_path)])
     with pytest.raises(UserError, match="unknown study 'sdt'. Did you mean 'std'"):
         report.main(["sdt", "--logs", str(tmp_path)])
     with pytest.raises(UserError, match="cannot read the timings"):

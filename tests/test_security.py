@@ -22,6 +22,7 @@ from nam import callbacks, events, export, files, models, predict
 from nam.config import Config, Execution
 from nam.data import images, sources, svhn
 from nam.errors import UserError
+from nam.models.classifier import WholeImage
 from nam.runs import MODEL, STATE, Run
 from tests.data.test_svhn import write
 from tests.small import SMALL, run
@@ -88,6 +89,19 @@ def test_a_small_model_that_would_fill_the_memory_is_refused_before_it_is_built(
     monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: pytest.fail("built"))
     with pytest.raises(UserError, match=f"cannot load the model .*{told}"):
         models.load(path)
+
+
+def test_a_model_without_weights_of_single_pixels_may_be_small(tmp_path, monkeypatch):
+    @keras.saving.register_keras_serializable(package="tests")
+    class Pooled(WholeImage):
+        def __init__(self, classes=10, **kwargs):
+            super().__init__([keras.layers.Conv2D(2, 3), keras.layers.GlobalMaxPooling2D()], classes, {}, **kwargs)
+
+    monkeypatch.setitem(models.MODELS, "pooled", Pooled)
+    model = Pooled()
+    model.build((None, 1000, 1000, 1))
+    model.save(tmp_path / "model.keras")
+    assert models.load(tmp_path / "model.keras").count_params() == model.count_params()
 
 
 def test_arrays_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):

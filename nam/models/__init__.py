@@ -20,7 +20,7 @@ from nam.models.self_attention import SelfAttention
 
 __all__ = ["EDRAM", "Classifier", "RecurrentAttention", "SelfAttention", "build", "load"]
 
-FEWEST = 60  # weights per pixel of a model that sees all of an image
+FEWEST = 60  # bytes of the weights of each pixel, where a model has such and no `hidden` units
 
 MODELS = {
     "ram": RecurrentAttention,
@@ -88,12 +88,12 @@ def _check(path: Path) -> None:
         if sum(member.file_size for member in file.infolist()) > 10 * size:  # weights are hardly packed
             raise ValueError("it unpacks to more than ten times its size")
         saved = json.loads(file.read("config.json"))
-    if saved["registered_name"] not in {keras.saving.get_registered_name(kind) for kind in MODELS.values()}:
+    kind = {keras.saving.get_registered_name(kind): kind for kind in MODELS.values()}.get(saved["registered_name"])
+    if kind is None:
         raise ValueError(f"it holds a {saved['class_name']}, and no model that nam.train has left")
     values = saved["config"]
     for name in values.keys() & Config.model_fields:
         check_value(Config, name, values[name])
-    # A model that sees all of an image has many weights for each of its pixels.
     pixels = math.prod(saved["build_config"]["input_shape"][1:3])
-    if "glimpses" not in values and pixels * values.get("hidden", FEWEST) > size:
+    if kind.flattens and pixels * values.get("hidden", FEWEST) > size:
         raise ValueError(f"it is too small for the weights of {pixels:,} pixels")

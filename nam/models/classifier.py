@@ -30,6 +30,7 @@ class Classifier(keras.Model):
     takes_any_size = False  # whether images may have another size than those that it was built for
     learns_boxes = False  # whether training wants to know where the targets are
     convolves = False
+    flattens = False  # whether each pixel of an image has weights of its own
 
     def __init__(self, config: dict, **kwargs):
         # Images keep their type: some models count in whole numbers, and uint8 is exact.

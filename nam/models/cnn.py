@@ -7,9 +7,10 @@ from nam.models.classifier import WholeImage
 
 
 class Convolutional(WholeImage):
-    """A chain that begins with convolutions."""
+    """A chain that begins with convolutions, whose map it flattens."""
 
     convolves = True
+    flattens = True
 
 
 @keras.saving.register_keras_serializable(package="nam")

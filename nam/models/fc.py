@@ -15,6 +15,8 @@ class FullyConnected(WholeImage):
         hidden: Units of each layer.
     """
 
+    flattens = True
+
     def __init__(self, classes: int = 10, hidden: int = 256, **kwargs):
         layers = [Flatten(), Dense(hidden, activation="relu"), Dense(hidden, activation="relu")]
         super().__init__(layers, classes, {"hidden": hidden}, **kwargs)
