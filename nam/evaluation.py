@@ -192,6 +192,10 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
         },
         "gaze": {"deterministic": health.of_gaze(*parts, boxes, size, window), "sampled": sampled_health},
     }
+    if (boxes[:, 2:] >= size).all():  # where the target is the whole image, there is no place to look for
+        told["worth"]["oracle"] = None
+        for gaze in told["gaze"].values():
+            gaze.update(dict.fromkeys(health.OF_TARGETS))
     return told, deterministic.probabilities[:, looks - 1]
 
 

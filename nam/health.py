@@ -10,6 +10,7 @@ from nam.accuracy import SEED, draws_from
 from nam.data.pipeline import Batch
 
 BORDER = 0.98  # a location beyond it looks at the edge of the image
+OF_TARGETS = ("hits", "distance", "first_hit", "never_hit")  # what `of_gaze` tells of them
 SUBNETWORKS = ("glimpse_network", "core", "location_network", "action_network", "baseline_network")
 
 

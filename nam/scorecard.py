@@ -122,7 +122,7 @@ def _of_gaze(found: dict[str, Any], title: str) -> list[str]:
             ("**worth: the difference**", f"**{100 * worth['difference']:+.2f} ± {100 * worth['interval']:.2f}**"),
             ("random", _share(worth["random"])),
             ("centre", _share(worth["center"])),
-            ("oracle: the target's centre", _share(worth["oracle"])),
+            *([] if worth["oracle"] is None else [("oracle: the target's centre", _share(worth["oracle"]))]),
         ),
         *_rows(
             "where it looks",
@@ -137,6 +137,7 @@ def _of_gaze(found: dict[str, Any], title: str) -> list[str]:
                     ("locations at the border", "border", "%"),
                     ("spread of the means over images, half-widths", "spread", ""),
                 )
+                if any(gaze[kind][key] is not None for kind in gaze)
             ),
         ),
     ]

@@ -114,6 +114,15 @@ def test_the_gazes_that_it_is_compared_with(finished, monkeypatch):
     assert worth["difference"] == pytest.approx(worth["own"] - worth["shuffled"])
 
 
+def test_images_that_are_all_target_have_no_place_to_look_for():
+    config = Config(dataset="digits", task="original", glimpses=2, scales=1, bandwidth=6, hidden=16).resolved("digits")
+    splits = data.load(config)
+    found = evaluation.evaluate(models.build(config, splits.spec), splits.validation, votes=2, seeds=1)
+    text = scorecard.table(found)
+    assert found["worth"]["oracle"] is None and found["gaze"]["sampled"]["hits"] is None
+    assert "target" not in text and "oracle" not in text and "locations at the border" in text
+
+
 def test_a_gaze_that_never_ends_early_is_the_whole_gaze(evaluated):
     _, found = evaluated
     exits = found["early_exit"]
