@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field
 
 from nam.config import Config, Execution, Values, check_value
-from nam.configs import load_config, named_configs
+from nam.configs import load_config
 from nam.errors import UserError, did_you_mean
 
 BACKENDS = ("tensorflow", "jax")
@@ -33,8 +33,8 @@ ImageNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE...")]
 class _Flags(Execution, Config):
     config: str | None = Field(
         None,
-        description=f"starting point that the other flags change: {', '.join(named_configs())}, as in configs.json, or "
-        "a run's config.json (a file without a format keeps the defaults of the first one)",
+        description="starting point that the other flags change: a name in configs.json, or a run's config.json "
+        "(a file without a format keeps the defaults of the first one)",
     )
 
 
@@ -93,7 +93,10 @@ def options(model: type[V], argv: Sequence[str], prog: str, description: str, de
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs a command and exits: 0, 2 after a mistake of the user's told in one sentence, or what `main` returned."""
+    """Runs a command and exits with what `main` returned, or 0; after a mistake of the user's, told in one sentence, 2.
+
+    After Ctrl-C with 130, and with 141 if nobody reads what it prints.
+    """
     sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
         backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])  # whatever ~/.keras/keras.json says
@@ -179,7 +182,7 @@ def _words(model: type[Values], argv: Sequence[str]) -> dict[str, list[str]]:
                 words[name].append(word)
     positional = [field for field in positional if field not in words]
     if positional and "help" not in words and "-h" not in argv:
-        missing = {"names": "STUDY", "runs": "RUN"}.get(positional[0], positional[0].upper().removesuffix("S"))
+        missing = "STUDY" if positional[0] == "names" else positional[0].upper().removesuffix("S")
         raise UserError(f"{missing} is missing: it stands before all flags.")
     return words
 

@@ -276,16 +276,6 @@ class Config(Values):
             )
         if self.model == "edram" and self.averaging is not None:
             raise UserError("edram's statistics of batches are not averaged with its weights: leave --averaging out.")
-        if self.learning_rate_min > self.learning_rate:
-            raise UserError(
-                "learning_rate_min must be at most learning_rate: set --learning-rate-min too. Received: "
-                f"learning_rate={self.learning_rate}, learning_rate_min={self.learning_rate_min}"
-            )
-        if self.std_changes and self.exploration == "annealed" and self.std_end > self.std:
-            raise UserError(
-                "std_end must be at most std, which falls to it: set --std-end too, or --exploration fixed. "
-                f"Received: std={self.std}, std_end={self.std_end}"
-            )
         if self.momentum and self.optimizer != "sgd":
             raise UserError(
                 "momentum belongs to the optimizer sgd: leave it out, or set --optimizer sgd. "
@@ -297,6 +287,24 @@ class Config(Values):
                 f"advantage=learned. Received: samples={self.samples}"
             )
         return self
+
+    def check_new(self) -> None:
+        """Raises `UserError` for values that contradict each other, but that runs of former versions may have."""
+        if self.learning_rate_min > self.learning_rate:
+            raise UserError(
+                "learning_rate_min must be at most learning_rate: set --learning-rate-min too. Received: "
+                f"learning_rate={self.learning_rate}, learning_rate_min={self.learning_rate_min}"
+            )
+        if self.anneals and self.std_end > self.std:
+            raise UserError(
+                "std_end must be at most std, which falls to it: set --std-end too, or --exploration fixed. "
+                f"Received: std={self.std}, std_end={self.std_end}"
+            )
+
+    @property
+    def anneals(self) -> bool:
+        """Whether the deviation of the policy falls to `std_end`."""
+        return self.std_changes and self.exploration == "annealed"
 
     @property
     def std_changes(self) -> bool:
@@ -347,8 +355,7 @@ class Config(Values):
             )
             count = count if self.distractors is None else self.distractors
             size = self.distractor_size or size
-            most = min(DIGIT, canvas or DIGIT) - (task == "belaid")
-            if size > most and not folder:
+            if not folder and size > (most := min(DIGIT, canvas) - (task == "belaid")):
                 raise UserError(
                     f"distractor_size must be at most {most} pixels here: set --distractor-size. Received: "
                     f"distractor_size={size}, canvas={canvas}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from nam.config import FIRST_DEFAULTS, FORMAT, Config, Values
+from nam.config import FIRST_DEFAULTS, FORMAT, OWNERS, Config, Values
 from nam.errors import UserError, did_you_mean, first_line
 from nam.files import user_path
 
@@ -136,10 +136,10 @@ def load_config(name_or_file: str) -> Config:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {path}: {error}. Name a run's config.json.") from None
-    config = Config.from_json(text, str(path))
-    if "format" not in (given := json.loads(text)) and (former := FIRST_DEFAULTS.keys() - given.keys()):
-        print(
-            f'note: {path} has no "format": {FORMAT}, so {", ".join(sorted(former))} are as in format 1',
-            file=sys.stderr,
-        )
+    config, given = Config.from_json(text, str(path)), json.loads(text)
+    former = [
+        name for name in sorted(FIRST_DEFAULTS.keys() - given) if config.model in OWNERS.get(name, [config.model])
+    ]
+    if given.get("format", 1) == 1 and former:
+        print(f'note: {path} has no "format": {FORMAT}, so {", ".join(former)} are as in format 1', file=sys.stderr)
     return config

@@ -135,7 +135,9 @@ def _keeping(run):
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write to {run.path} ({error.strerror}): the table is all there is.") from None
+        raise UserError(
+            f"cannot write to {run.path} ({error.strerror}): what is missing there is told above."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def evaluate(model, data, votes: int = VOTES, seeds: int = 5, exit_confidence: f
     Returns:
         What `evaluation.json` holds: see the sections of `scorecard.table`. An interval is half the width of Student's
         95 % interval: over seeds (`None` for one seed); over the digits or files that images were drawn from for
-        `images_interval`, of the deterministic gaze, and for the worth, where two gazes are compared image by image.
+        `images_interval`, of the deterministic gaze (see `over_images`), and for the worth, where two gazes are
+        compared image by image.
     """
     seen = data.all_but_images()
     if seen.labels.ndim == 2:
@@ -119,6 +120,7 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
     _, labels, boxes, examples = seen
     height, width = data.batch(0).images.shape[1:3]
     size, window = np.array([width, height]), model.sensor.window
+    everywhere = (boxes[:, 2:] >= size).all()  # the target is the whole image: there is no place to look for
     watcher = Watcher(model, 2 * looks, votes)
 
     def right(probabilities):
@@ -188,12 +190,11 @@ def _of_gaze(model, data, seen, votes: int, seeds: int, exit_confidence: float |
             "interval": worth_interval,
             "random": float(by_seed["random"].mean()),
             "center": float(right(watcher.follow(data, np.zeros_like(target)))[:, -1].mean()),
-            "oracle": float(right(watcher.follow(data, target))[:, -1].mean()),
+            "oracle": None if everywhere else float(right(watcher.follow(data, target))[:, -1].mean()),
         },
         "gaze": {"deterministic": health.of_gaze(*parts, boxes, size, window), "sampled": sampled_health},
     }
-    if (boxes[:, 2:] >= size).all():  # where the target is the whole image, there is no place to look for
-        told["worth"]["oracle"] = None
+    if everywhere:
         for gaze in told["gaze"].values():
             gaze.update(dict.fromkeys(health.OF_TARGETS))
     return told, deterministic.probabilities[:, looks - 1]
@@ -226,10 +227,11 @@ def over_seeds(values) -> tuple[float, float | None]:
 def over_images(values, examples) -> tuple[float, float]:
     """The mean of a value per image, and half the width of its 95 % interval; images of one example vary together.
 
-    Where all values are the same, the share that others may still have, so that none is seen in 5 % of such choices.
+    Where all answers are right, or none is, the share that may still be otherwise, unseen in 5 % of such choices.
     """
-    mean = values.mean()
+    mean, n = values.mean(), len(np.unique(examples))
+    if values.dtype == bool and mean in (0, 1):
+        return float(mean), 1 - 0.05 ** (1 / n)
     of_examples = np.bincount(np.unique(examples, return_inverse=True)[1], values - mean)
-    n = len(of_examples)
     error = (n / max(n - 1, 1) * (of_examples**2).sum()) ** 0.5 / len(values)
-    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error if error else 1 - 0.05 ** (1 / n))
+    return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error)

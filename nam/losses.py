@@ -44,9 +44,14 @@ def aligned(labels, logits):
 
 
 def _for_each_look(of_targets, looks):
-    """What belongs to targets, `(batch, targets, …)` or `(batch,)`, for each of the looks that they share alike."""
+    """What belongs to targets, `(batch, targets, …)` or `(batch,)`, for each of the looks that they share alike.
+
+    Of one target `(batch, 1, …)`.
+    """
     if len(of_targets.shape) == 1:
         of_targets = of_targets[:, None]
+    if of_targets.shape[1] == 1:  # belongs to them all
+        return of_targets
     return ops.repeat(of_targets, looks // of_targets.shape[1], axis=1)
 
 

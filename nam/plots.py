@@ -362,13 +362,13 @@ def _path(axis, image, locations, window: int, looks: int | None = None, boxes: 
     Numbers that would cover each other stand in a row.
     """
     height, width, _ = image.shape
-    colors, tags, room = _colors(looks or len(locations)), [], (0.045 * width, 0.06 * height)
+    colors, tags, room = _colors(looks or len(locations)), [], np.array([0.045 * width, 0.06 * height])
     axis.plot(*((locations + 1) / 2 * [width, height]).T, color="white", linewidth=1, alpha=0.6)
     for look in range(len(locations))[-(boxes or len(locations)) :]:
         corner, (color, text_color) = _corner(image, locations[look], window), colors[look]
         axis.add_patch(Rectangle(corner, window, window, fill=False, color=color, linewidth=1.5))
-        while any((np.abs(corner - tag) < room).all() for tag in tags):
-            corner = corner + np.array([room[0], 0])
+        while corner[0] < width - room[0] and any((np.abs(corner - tag) < 0.99 * room).all() for tag in tags):
+            corner = corner + room * [1, 0]
         tags.append(corner)
         _tag(axis, corner, str(look + 1), color, text_color)
 

@@ -128,7 +128,7 @@ def main(argv: Sequence[str]) -> None:
     if not _begun(results, chosen):
         raise UserError(
             f"no run of {'any study' if chosen.keys() == studies().keys() else ' or '.join(chosen)} is finished under "
-            f"{options.logs}: train them by python -m nam.study, or name their folder with --logs."
+            f"{options.logs}: train them by python -m nam.study {' '.join(options.names)}, or name another with --logs."
         )
     text, figures = report(results, chosen)
     folder = user_path(options.folder)

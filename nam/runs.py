@@ -105,6 +105,8 @@ class Run:
                 raise UserError(f"{field} must be a plain folder name of at most 200 letters. Received: {field}={name}")
         run = cls(user_path(execution.logs) / names["study"] / names["name"])
         existing = run.config()
+        if existing is None:
+            config.check_new()
         if existing not in (None, config):
             there, here = (one.model_dump(mode="json") for one in (existing, config))
             changes = ", ".join(

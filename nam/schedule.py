@@ -12,7 +12,7 @@ from nam.config import Config
 def learning_rate(config: Config, epoch: int, values: Sequence[float] = ()) -> float:
     """The learning rate of an epoch, counted from 0: see `schedule`, `decay`, `warmup` and `learning_rate_min`."""
     first = config.learning_rate
-    floor = config.learning_rate_min
+    floor = min(config.learning_rate_min, first)
     if config.schedule == "cosine":
         rate = floor + (first - floor) * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
     else:

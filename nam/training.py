@@ -73,7 +73,6 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
         left = f"epoch {first_epoch + 1} of {epochs}" if first_epoch < epochs else "the final test"
         print(f"going on with {left}: {run.path}", flush=True)
     events, signals, jit = Events(run, first_epoch), Signals(), model.jit_compile
-    anneals = config.std_changes and config.exploration == "annealed"
     try:
         with signals, _plainly(splits):
             model.fit(
@@ -87,7 +86,7 @@ def _complete(run, config: Config, execution: Execution, model, splits) -> dict[
                         splits.train,
                         splits.validation,
                         lambda epoch: schedule.learning_rate(config, epoch, resume.values),
-                        partial(schedule.std, config) if anneals else None,
+                        partial(schedule.std, config) if config.anneals else None,
                         Evaluator(model, config.votes, jit, signals.check),
                     ),
                     callbacks.Record(

@@ -20,10 +20,10 @@ from tests.test_study import TINY
 
 EPOCHS = 20
 CODE = f"""
-from nam import command, config, study
+from nam import command, configs, study
 from tests.test_study import tiny
 fixed = {{"epochs": {EPOCHS}, "optimizer": "sgd", "clip_norm": None, "schedule": "constant", "core": "rnn"}}
-config.studies = lambda: {{"tiny": tiny(vary={{"learning_rate": [0.001, 0.002, 100.0]}}, fixed=fixed)}}
+configs.studies = lambda: {{"tiny": tiny(vary={{"learning_rate": [0.001, 0.002, 100.0]}}, fixed=fixed)}}
 command.run(study.main)
 """
 

@@ -154,7 +154,8 @@ def test_intervals_by_hand():
     # Ten draws of each of two digits that are always read alike tell no more than the two.
     values, examples = np.repeat([0.0, 1.0], 10), np.repeat([0, 1], 10)
     assert evaluation.over_images(values, examples) == pytest.approx((0.5, 12.706 * 0.5), rel=1e-4)
-    mean, interval = evaluation.over_images(np.ones(8), np.arange(8))
+    assert evaluation.over_images(np.zeros(8), np.arange(8)) == (0, 0)  # a difference
+    mean, interval = evaluation.over_images(np.ones(8, bool), np.arange(8))
     assert mean == 1 and (1 - interval) ** 8 == pytest.approx(0.05)  # of eight, so many are all right by chance
 
 

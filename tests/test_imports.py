@@ -63,6 +63,12 @@ def test_tensorflow_is_imported_only_where_it_is_needed():
         assert not [module for module, top in imports(path) if top and module.startswith("tensorflow")]
 
 
+def test_the_package_lists_its_commands_without_loading_them():
+    told = subprocess.run([sys.executable, "-m", "nam"], capture_output=True, text=True, check=True).stdout
+    commands = {path.stem for path in ROOT.glob("*.py") if "command.run(" in path.read_text()} - {"command"}
+    assert commands == {line[4:].split()[0] for line in told.splitlines()[:-1]}
+
+
 def test_a_misspelt_flag_is_told_without_loading_keras():
     light = ("train", "evaluate", "predict", "export", "study")
     code = f"import sys, {', '.join(f'nam.{name}' for name in light)}; print(*sys.modules)"

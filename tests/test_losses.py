@@ -23,6 +23,14 @@ LABELS = np.array([0])
 def test_a_label_of_no_class_is_no_number():
     found = keras.ops.convert_to_numpy(losses.cross_entropy(np.array([3, 4, -1]), np.zeros((3, 2, 4))))
     np.testing.assert_allclose(found, [[np.log(4)] * 2, [np.nan] * 2, [np.nan] * 2], rtol=1e-6)
+    seen = {"look_logits": np.zeros((2, 3, 4)), "thetas": np.zeros((2, 3, 6))}
+    parts = losses.what_and_where(np.array([3, -1]), np.ones((2, 6)), seen, 1, 1, np.ones(6))
+    np.testing.assert_allclose(parts["classification"], [np.log(4), np.nan], rtol=1e-6)
+    np.testing.assert_allclose(parts["localisation"], [6, 6])
+    many = {**CASE, "logits": np.zeros((2, 2, 4)), "look_logits": np.zeros((2, 2, 3, 4))}
+    many |= {name: np.zeros((2, 2, 3), "float32") for name in ("log_probs", "baselines")}
+    parts, _ = losses.hybrid(np.array([3, -1]), many, loss_steps="all")
+    np.testing.assert_allclose(parts["classification"], [np.log(4), np.nan], rtol=1e-6)
 
 
 def test_parts_with_a_learned_baseline_by_hand():

@@ -270,8 +270,8 @@ def test_a_study_trains_tells_and_records(tmp_path, monkeypatch, capsys):
 @pytest.mark.fault
 def test_a_stopped_study_can_go_on(tmp_path, start, number):
     code = (
-        "from nam import command, config, study; from tests.test_study import tiny\n"
-        "config.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
+        "from nam import command, configs, study; from tests.test_study import tiny\n"
+        "configs.studies = lambda: {'tiny': tiny(vary={'glimpses': [1]}, fixed={'epochs': 30})}\n"
         "command.run(study.main)"
     )
     words = [sys.executable, "-c", code, "tiny", "--logs", str(tmp_path)]

@@ -45,6 +45,7 @@ def compiled(name, optimizer="adam", jit=JIT):
 def test_has_the_published_parameters_on_any_canvas(name):
     model = make(name, (28, 28, 1), 10)
     assert model.count_params() == PARAMETERS[name]
+    assert model.flattens == any(isinstance(layer, keras.layers.Flatten) for layer in model.network.layers)
     cost = model.cost(28, 28)
     assert (cost.parameters, cost.pixels_read, cost.pixels) == (PARAMETERS[name], 784, 784)
     outputs = make(name, (40, 30, 3), 7)(np.zeros((2, 40, 30, 3), "uint8"))
