@@ -157,7 +157,7 @@ def _curves(results: Results, policy: str) -> dict[int, np.ndarray] | None:
     runs, found = results.runs("epochs"), {}
     for name, run in runs[runs["policy"] == policy].iterrows():
         curve = results.curve("epochs", name)
-        if math.isnan(run["vote"]) or VOTE not in curve or len(curve) < run["epochs"]:
+        if math.isnan(run["vote"]) or VOTE not in curve or curve[VOTE].count() < run["epochs"]:
             return None
         found.setdefault(run["glimpses"], []).append(curve[VOTE].to_numpy()[: run["epochs"]])
     return {looks: np.mean(curves, axis=0) for looks, curves in found.items()}

@@ -229,9 +229,10 @@ def over_images(values, examples) -> tuple[float, float]:
 
     Where all answers are right, or none is, the share that may still be otherwise, unseen in 5 % of such choices.
     """
-    mean, n = values.mean(), len(np.unique(examples))
+    mean, (different, which) = values.mean(), np.unique(examples, return_inverse=True)
+    n = len(different)
     if values.dtype == bool and mean in (0, 1):
         return float(mean), 1 - 0.05 ** (1 / n)
-    of_examples = np.bincount(np.unique(examples, return_inverse=True)[1], values - mean)
+    of_examples = np.bincount(which, values - mean)
     error = (n / max(n - 1, 1) * (of_examples**2).sum()) ** 0.5 / len(values)
     return float(mean), float(stats.t.ppf(0.975, max(n - 1, 1)) * error)
