@@ -27,7 +27,7 @@ class Accuracies(NamedTuple):
     vote: float | None = None  # class probabilities averaged over `votes` sampled gazes
     votes: int | None = None
     digits: float | None = None  # of numbers: digits where they belong, by the deterministic gaze
-    overlap: float | None = None  # of windows with their targets (IoU), mean over all looks
+    overlap: float | None = None  # of windows with their targets (IoU), mean over all looks at what is known to be one
 
     def shares(self) -> dict[str, float]:
         """The accuracies that there are, and the number of votes, as `result.json` holds them."""
@@ -141,7 +141,8 @@ class Evaluator:
         if "thetas" in found:
             if batches not in self._framed:
                 self._framed[batches] = batches.all_but_images().boxes, *batches.batch(0).images.shape[1:3]
-            told = told._replace(overlap=float(overlaps(found["thetas"], *self._framed[batches]).mean()))
+            each = overlaps(found["thetas"], *self._framed[batches])
+            told = told._replace(overlap=float(each.mean()) if each.count() else None)
         if "sampled" in found:
             each = [share(read(copy)) for copy in found["sampled"].swapaxes(0, 1)]
             vote = share(read(found["sampled"].mean(axis=1)))

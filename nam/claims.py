@@ -342,13 +342,13 @@ CLAIMS = (
         _of_both(
             _early_and_late,
             "its logs say 72, 74, 75 and 76 % after 30 minutes with 3, 5, 7 and 16 looks; 16 are behind 3 for the "
-            "first 13 minutes only",
+            "first 14 minutes only",
         ),
     ),
     Claim(
         "3a",
         "Four scales are worth more than two.",
-        "5.2.3", "scales",
+        "logs of 5.2.3", "scales",
         "holds if 4 linear scales are above 2",
         _of_both(_scales, "test vote 65.7 % with 2, 75.9 % with 4; 6 had one epoch, 8 were stopped after 18"),
     ),

@@ -26,8 +26,8 @@ def named_configs() -> dict[str, dict[str, Any]]:
 def _named(part: str) -> dict[str, dict[str, Any]]:
     file = resources.files("nam").joinpath("configs.json")
     try:
-        return json.loads(file.read_text())[part]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        return {name: {**values} for name, values in json.loads(file.read_text())[part].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"cannot read {file} ({first_line(error)}): repair it, or install nam anew.") from None
 
 

@@ -72,7 +72,7 @@ def _of_numbers(model, data, seen) -> dict[str, Any]:
     found, images = {}, data.batch(0).images
     outputs = Evaluator(model, 0, model.faster_with_xla).probabilities(data)
     if "thetas" in outputs:
-        found["windows"] = {"overlap": _by_look(outputs["thetas"], seen.boxes, images)}
+        found["windows"] = _overlap(outputs["thetas"], seen.boxes, images)
     answers = read(outputs["deterministic"])
     accuracy, interval = over_images((answers == seen.labels).all(-1), seen.examples)
     return {
@@ -208,14 +208,15 @@ def _of_windows(told, seen, data) -> dict[str, Any]:
         "windows": {
             "alone": (told.looks.argmax(-1) == labels).mean(0).tolist(),
             "mean": (so_far.argmax(-1) == labels).mean(0).tolist(),
-            "overlap": _by_look(told.thetas, seen.boxes, data.batch(0).images),
+            **_overlap(told.thetas, seen.boxes, data.batch(0).images),
         }
     }
 
 
-def _by_look(thetas, boxes, images) -> list[float]:
-    """The mean overlap of each look's windows with their targets, 0 where no image has one."""
-    return overlaps(thetas, boxes, *images.shape[1:3]).mean(0).filled(0).tolist()
+def _overlap(thetas, boxes, images) -> dict[str, list[float]]:
+    """The mean overlap of each look's windows with their targets, 0 for a look without; nothing if none is known."""
+    found = overlaps(thetas, boxes, *images.shape[1:3])
+    return {"overlap": found.mean(0).filled(0).tolist()} if found.count() else {}
 
 
 def over_seeds(values) -> tuple[float, float | None]:

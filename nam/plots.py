@@ -120,21 +120,26 @@ def by_look(found: Mapping[str, Sequence[float]]) -> Figure:
     """Accuracy and overlap with the target after each look.
 
     Args:
-        found: By look, shares of 1: `overlap` with the target, and where there is but one, accuracy of its answer
-            `alone` and of the `mean` so far.
+        found: By look, shares of 1: where the target is known, `overlap` with it; where there is but one, accuracy of
+            the answer `alone` and of the `mean` so far.
     """
-    looks = range(1, len(found["overlap"]) + 1)
-    answers = {"alone": "its answer alone", "mean": "mean of the answers so far"} if "alone" in found else {}
-    figure = Figure(figsize=(8 if answers else 4, 3.4), layout="constrained")
-    *others, overlap = axes = figure.subplots(1, 2 if answers else 1, squeeze=False)[0]
-    for accuracy in others:
+    answers = {"alone": "its answer alone", "mean": "mean of the answers so far"}
+    answers = {name: label for name, label in answers.items() if name in found}
+    panels = bool(answers) + ("overlap" in found)
+    figure = Figure(figsize=(4 * panels, 3.4), layout="constrained")
+    axes = iter(figure.subplots(1, panels, squeeze=False)[0])
+    if answers:
+        axis = next(axes)
         for name, label in answers.items():
-            accuracy.plot(looks, 100 * np.array(found[name]), marker=".", label=label)
-        accuracy.legend(fontsize=8)
-        accuracy.set(xlabel="look", ylabel="accuracy, %")
-    overlap.plot(looks, found["overlap"], marker=".")
-    overlap.set(xlabel="look", ylabel="overlap with the target (IoU)", ylim=(0, 1))
-    for axis in axes:
+            axis.plot(range(1, len(found[name]) + 1), 100 * np.array(found[name]), marker=".", label=label)
+        axis.legend(fontsize=8)
+        axis.set(ylabel="accuracy, %")
+    if "overlap" in found:
+        axis = next(axes)
+        axis.plot(range(1, len(found["overlap"]) + 1), found["overlap"], marker=".")
+        axis.set(ylabel="overlap with the target (IoU)", ylim=(0, 1))
+    for axis in figure.axes:
+        axis.set(xlabel="look")
         axis.grid(alpha=0.3)
         axis.locator_params(axis="x", integer=True)
     return figure

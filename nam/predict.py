@@ -19,7 +19,7 @@ from nam.files import user_path
 DESCRIPTION = (
     "Classifies image files with the deterministic gaze. Images are brought to the size that the model was trained "
     "on: larger ones are shrunk, smaller ones lie in the middle of a black canvas. They must look like those that it "
-    "learned from: digits are bright on black."
+    "learned from: digits are bright on black (--invert)."
 )
 SHOWN = 16  # images of a figure
 
@@ -35,6 +35,7 @@ with warnings.catch_warnings():
         json: bool = Field(
             False, description="print a JSON object per line; `gaze` holds the centres of the looks, pixels of the file"
         )
+        invert: bool = Field(False, description="the images are dark on bright, as ink on paper: invert them")
         figure: str | None = Field(
             None,
             description="picture to write (.png, .pdf, .svg): every look at one image, or the gaze on the first 16",
@@ -42,13 +43,22 @@ with warnings.catch_warnings():
         gif: str | None = Field(None, description="film to write: the gaze at the first image")
 
 
-def predict(view, path: Path, exit_confidence: float = 1.0) -> tuple[dict[str, Any], Any]:
+class Looked(NamedTuple):
+    """An image file as it was looked at."""
+
+    image: np.ndarray  # (height, width, channels) uint8, on the model's canvas
+    seen: Any  # what the view's `look` says of it
+    bright: bool  # whether the greater part of the file is
+
+
+def predict(view, path: Path, exit_confidence: float = 1.0, invert: bool = False) -> tuple[dict[str, Any], Looked]:
     """What a model makes of an image file: as `--json` prints it, and the image with what was seen of it.
 
     Args:
         view: The model's `nam.pictures.view`.
         path: A PNG or JPEG file.
         exit_confidence: The looks after the first answer more probable than this are left out of what is told.
+        invert: The image is dark on bright, and the model learned the reverse.
 
     Raises:
         UserError: If the file is not a whole image.
@@ -58,17 +68,17 @@ def predict(view, path: Path, exit_confidence: float = 1.0) -> tuple[dict[str, A
     from nam.gaze import Seen, looks_taken
 
     shape = height, width, _ = view.model.images_shape
-    placed = place(path, shape)
+    placed = place(path, shape, invert)
     seen = view.look(placed.pixels[None])
     if not isinstance(seen, Seen):
-        return _answer(path, view, seen.probabilities[0]), (placed.pixels, seen)
+        return _answer(path, view, seen.probabilities[0]), Looked(placed.pixels, seen, placed.bright)
     targets = view.model.targets
     looks = int(looks_taken(seen.probabilities, exit_confidence)[0]) if targets == 1 else seen.locations.shape[1]
     seen = Seen(*(part[:, :looks] for part in seen))
     gaze = ((seen.locations[0] + 1) / 2 * (width, height) - placed.corner) / placed.zoom
     probabilities = numbers.answers(seen.probabilities[0], targets)
     answer = _answer(path, view, probabilities[0] if targets == 1 else probabilities)
-    return {**answer, "looks": looks, "gaze": np.round(gaze, 1).tolist()}, (placed.pixels, seen)
+    return {**answer, "looks": looks, "gaze": np.round(gaze, 1).tolist()}, Looked(placed.pixels, seen, placed.bright)
 
 
 def _answer(path: Path, view, probabilities) -> dict[str, Any]:
@@ -139,6 +149,7 @@ def main(argv: Sequence[str]) -> int:
     options = command.options(Options, argv, "python -m nam.predict", DESCRIPTION)
     with command.quiet():
         from nam import pictures, plots
+        from nam.data.sources import DIGITS
 
     for picture, endings in ((options.figure, (".png", ".jpg", ".pdf", ".svg")), (options.gif, (".gif",))):
         if picture is not None and Path(picture).suffix.lower() not in endings:
@@ -155,33 +166,38 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"a {type(model).__name__} has no gaze and no attention to show: leave --figure out.")
     if options.exit_confidence < 1 and model.targets > 1:
         raise UserError("a number is read to its end: leave --exit-confidence out.")
-    answers, shown = [], []
+    answers, shown, bright = [], [], 0
     width = max(len(str(path)) for path in paths)
     for path in paths:
         try:
-            answer, looked = predict(view, path, options.exit_confidence)
+            answer, looked = predict(view, path, options.exit_confidence, options.invert)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             continue
         answers.append(answer)
         shown += [looked] if len(shown) < SHOWN else []
+        bright += looked.bright
         text = f"{path!s:<{width}}  {answer['class']}  {answer['probability']:.2%}"
         if looks:
             text += f"  {answer['looks']} look" + "s" * (answer["looks"] > 1)
         print(json.dumps(answer) if options.json else text, flush=True)
+    if bright and tuple(classes) == DIGITS:
+        which = "the image is" if len(paths) == 1 else f"{bright:,} of {len(paths):,} images are"
+        told = f"{which} bright for the greater part, and digits are bright on black"
+        print(f"warning: {told}: {'leave --invert out' if options.invert else 'add --invert'}", file=sys.stderr)
     if shown and options.figure:
         names = [Path(a["image"]).name.encode(errors="replace").decode() for a in answers]
         titles = [f"{n}: {a['class']}, {a['probability']:.0%}" for n, a in zip(names, answers, strict=True)]
         if looks and len(shown) == 1:
-            figure = plots.retina(**view.story(*shown[0]))
+            figure = plots.retina(**view.story(shown[0].image, shown[0].seen))
         else:
-            images, seen = zip(*shown, strict=True)
+            images, seen, _ = zip(*shown, strict=True)
             figure = view.figure(np.stack(images), seen, titles)
         with _writing(options.figure):
             figure.savefig(options.figure, dpi=120)
     if shown and options.gif:
         with _writing(options.gif):
-            plots.animate(plots.frames(**view.story(*shown[0])), Path(options.gif))
+            plots.animate(plots.frames(**view.story(shown[0].image, shown[0].seen)), Path(options.gif))
     return 0 if len(answers) == len(paths) else 2
 
 

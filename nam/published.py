@@ -69,7 +69,7 @@ def times(field: str) -> dict[Any, float]:
 
 
 def compared(study: str, label: str) -> list[dict[str, Any]]:
-    """What was published of a row of a comparison: `by` whom, the test `accuracy`, and its best `epoch` if told."""
+    """What was published of a row of a comparison: `by` whom, the test `accuracy`; its best `epoch`, `parameters`."""
     return everything()["comparisons"].get(study, {}).get(label, [])
 
 

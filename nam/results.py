@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,16 @@ class Results:
         """A row for each row of a comparison: means over the seeds of accuracies, times and cost.
 
         Accuracies are on the test split if the study uses it, else on validation; `digits` and `overlap` are as in
-        `nam.accuracy.Accuracies`. `interval` belongs to `deterministic`, of gazes that do not learn to `sampled`:
-        half of Student's 95 % from the deviation between seeds, of all rows together (on unequal tasks in proportion to
-        √(p (1 − p))), or, if none has several and of gazes that do not learn, of that from the choice of images.
+        `nam.accuracy.Accuracies`. `interval_deterministic` and `interval_sampled` are half of Student's 95 % from the
+        deviation between seeds, of all rows together (on unequal tasks in proportion to √(p (1 − p))), or, if none has
+        several and of gazes that do not learn, of that from the choice of images.
         `best` is the best epoch of those `trained`; `milliseconds_1` and `_32` are those of an image in batches of so
         many; rows that are not trained have nothing but these and a cost.
         With several seeds of rows on the same images, `verdict_deterministic` and `verdict_sampled` compare with the
-        first row, seed by seed, as equal seeds share their images: a difference is one of more than twice its
-        deviation, of all rows together (with many rows, about one in twenty equal ones is told apart). Gazes that do
-        not learn say nothing about deviations.
+        first row, seed by seed, as equal seeds share their images: a difference is one outside of Student's 95 %, so
+        that one in twenty equal rows is told apart; all lean one way together where the first row was lucky. The
+        deviation is what is left of all rows' accuracies without the means of rows and of seeds. Gazes that do not
+        learn say nothing about deviations.
         """
         split, rows, runs = "test_" if studies()[study].test else "", [], self.runs(study)
         accuracies = {
@@ -136,24 +138,14 @@ class Results:
         }
         learned = runs.loc[runs["policy"] == "learned", "value"].unique()
         alike = len(runs[["dataset", "task", "canvas"]].drop_duplicates()) == 1
-        each = accuracies["deterministic"].loc[learned]
-        # On unequal tasks seeds differ unequally: in proportion to the deviation of a single answer.
-        shares = each.mean(axis=1)
-        unit = pd.Series(1.0, shares.index) if alike else (shares * (1 - shares)) ** 0.5
-        between, freedom = _pooled(each.div(unit, axis=0))
+        images = runs.groupby("value")[f"{split or 'validation_'}images"].max()
+        intervals = {kind: _half_widths(each, learned, alike, images) for kind, each in accuracies.items()}
         for label, group in runs.groupby("value", sort=False):
-            kind = "deterministic" if label in learned else "sampled"
-            seeds, accuracy = group[f"{split}deterministic"].count(), group[f"{split}{kind}"].mean()
-            chance = 1.96**2 * accuracy * (1 - accuracy) / group[f"{split or 'validation_'}images"].max()
             rows.append({
-                "label": label, "canvas": group["canvas"].iloc[0],
-                "policy": group["policy"].iloc[0], "seeds": seeds,
+                "label": label, "canvas": group["canvas"].iloc[0], "policy": group["policy"].iloc[0],
+                "seeds": group[f"{split}deterministic"].count(),
                 **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
-                "interval": (
-                    _student(freedom + 1) ** 2 * between * unit[label] ** 2 / max(seeds, 1)
-                    if freedom and label in learned
-                    else chance
-                ) ** 0.5,
+                **{f"interval_{kind}": widths[label] for kind, widths in intervals.items()},
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
                 "core_seconds": group["core_seconds"].mean(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
@@ -163,8 +155,8 @@ class Results:
         first = table["label"].iloc[0]
         for kind, each in accuracies.items():
             more = (each - each.loc[first]).loc[table["label"]]
-            between, _ = _pooled(more.loc[[label for label in learned if label != first]])
-            threshold = 2 * (between / more.count(axis=1)) ** 0.5
+            of_one, freedom = _residual(each.loc[learned, each.loc[first].notna()])
+            threshold = _student(freedom + 1) * (2 * of_one / more.count(axis=1)) ** 0.5
             verdicts = [_verdict(*pair) for pair in zip(more.mean(axis=1), threshold, strict=True)]
             table[f"verdict_{kind}"] = ["reference", *verdicts[1:]] if alike and any(verdicts) else ""
         return table
@@ -303,11 +295,32 @@ def _timings(path: Path) -> dict[str, dict[str, list[float]]]:
         ) from None
 
 
+def _half_widths(shares: pd.DataFrame, learned: Sequence[str], alike: bool, images: pd.Series) -> pd.Series:
+    """Half of the 95 % interval of each row's mean, see `Results.comparison`; a column of `shares` is a seed."""
+    mean = shares.mean(axis=1)
+    of_one_answer = (mean * (1 - mean)) ** 0.5
+    unit = pd.Series(1.0, shares.index) if alike else of_one_answer
+    between, freedom = _pooled(shares.div(unit, axis=0).loc[learned])
+    of_seeds = _student(freedom + 1) * unit * (between / shares.count(axis=1).clip(lower=1)) ** 0.5
+    return of_seeds.where(shares.index.isin(learned) & bool(freedom), 1.96 * of_one_answer / images**0.5)
+
+
 def _pooled(table: pd.DataFrame) -> tuple[float, int]:
     """The variance between the columns of a table, of all rows together, and its degrees of freedom."""
     freedom = int((table.count(axis=1) - 1).clip(lower=0).sum())
     squares = table.sub(table.mean(axis=1), axis=0).pow(2).sum().sum()
     return squares / freedom if freedom else math.nan, freedom
+
+
+def _residual(table: pd.DataFrame) -> tuple[float, int]:
+    """The variance of one entry of a table beside the means of rows and columns, and its degrees of freedom.
+
+    Rows that lack an entry are left out.
+    """
+    whole = table.dropna()
+    left = whole.sub(whole.mean(axis=1), axis=0) - (whole.mean() - whole.mean().mean())
+    freedom = max(len(whole) - 1, 0) * max(whole.shape[1] - 1, 0)
+    return left.pow(2).sum().sum() / freedom if freedom else math.nan, freedom
 
 
 def _student(seeds: int) -> float:

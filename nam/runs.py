@@ -5,10 +5,10 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import filelock
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from nam.config import FORMAT, Config, Execution, of_file, without_format
 from nam.configs import named_configs
@@ -77,7 +77,48 @@ class _Card(_Relied):
     mixed_precision: bool = False
 
 
-SHAPES = {"dataset.json": _Dataset, "result.json": _Result, "hardware.json": _Card}
+class _Evaluation(_Relied):
+    split: str
+    windows: dict[Literal["alone", "mean", "overlap"], list[float]] = Field({}, min_length=1)
+
+
+class _Moved(_Relied):
+    task: str
+    canvas: int | None
+    digit_size: int | None
+    deterministic: float
+    sampled: float = 0
+    vote: float = 0
+    votes: int = 0
+    digits: float = 0
+    overlap: float = 0
+
+
+class _Transfer(RootModel):
+    root: dict[str, Annotated[list[_Moved], Field(min_length=1)]]
+
+
+class _Read(_Relied):
+    whole: float
+    digits: float
+
+
+class _Reader(_Read):
+    run: str
+    reading: str
+    parameters: int
+
+
+class _Together(_Relied):
+    split: str
+    runs: list[_Reader]
+    together: _Read
+
+
+SHAPES = {
+    "dataset.json": _Dataset, "result.json": _Result, "hardware.json": _Card, "evaluation.json": _Evaluation,
+    "transfer.json": _Transfer, "together.json": _Together,
+}  # fmt: skip
 
 
 class Busy(UserError):

@@ -49,13 +49,16 @@ def table(found: dict[str, Any], classes: Sequence[str] | None = None) -> str:
         windows = found["windows"]
         lines += _rows(
             "look",
-            ("", *(str(look + 1) for look in range(len(windows["overlap"])))),
+            ("", *(str(look + 1) for look in range(len(next(iter(windows.values())))))),
             *(
-                (text, *map(_share, windows[name]))
-                for name, text in (("alone", "its answer alone"), ("mean", "the mean of the answers so far"))
+                (text, *map(form.format, windows[name]))
+                for name, text, form in (
+                    ("alone", "its answer alone", "{:.2%}"),
+                    ("mean", "the mean of the answers so far", "{:.2%}"),
+                    ("overlap", "overlap of its window with the target (IoU)", "{:.2f}"),
+                )
                 if name in windows
             ),
-            ("overlap of its window with the target (IoU)", *(f"{share:.2f}" for share in windows["overlap"])),
         )
     lines += [
         *_rows("cost of an image", *((name.replace("_", " "), f"{value:,}") for name, value in found["cost"].items())),

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from nam import command, weights
-from nam.config import Values
+from nam.config import OWNERS, Values
 from nam.errors import UserError
 from nam.results import KINDS
 from nam.runs import MODEL, Run
@@ -33,6 +33,10 @@ Accuracy on {test:,} test images, asked once a seed; every seed with the weights
 {validation:,} images of validation, which are of other digits for each seed:
 
 {accuracies}
+
+## Recipe
+
+{recipe}.
 
 ## Limits
 
@@ -74,6 +78,8 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
     told = shares.map("{:.2%}".format)
     if len(runs) > 1:
         told.loc["mean ± deviation"] = [f"{s.mean():.2%} ± {100 * s.std():.2f}" for _, s in shares.items()]
+    cores = machine.get("cores", 1)
+    recipe = (f"{name} {value}" for name, value in config if config.model in OWNERS.get(name, (config.model,)))
     values = {
         **config.model_dump(),
         **result,
@@ -83,7 +89,8 @@ def card(name: str, runs: Sequence[Run]) -> tuple[str, Run]:
         "side": config.canvas,
         "command": shlex.join(["python", "-m", "nam.train", *command.flags(config), *precision]),
         "minutes": sum(result["seconds"]["total"] for result in results) / len(results) / 60,
-        "machine": f"{machine.get('cores')} cores of {machine.get('cpu')}, GPU {gpu}; {libraries}",
+        "recipe": ", ".join(recipe),
+        "machine": f"{cores} core{'s' * (cores > 1)} of {machine.get('cpu')}, GPU {gpu}; {libraries}",
         "accuracies": told.to_markdown(),
     }
     return CARD.format(**values), runs[best]

@@ -84,7 +84,9 @@ def main():
         begin = callbacks.Epochs.on_train_begin
 
         def on_train_begin(self, logs=None):
-            threading.Timer(float(moment), die).start()
+            timer = threading.Timer(float(moment), die)
+            timer.daemon = True  # or a run that has ended would wait for it
+            timer.start()
             begin(self, logs)
 
         callbacks.Epochs.on_train_begin = on_train_begin

@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from datetime import timedelta
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -14,7 +15,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nam import callbacks, command, events, models, predict, ship, train
+from nam import (
+    callbacks,
+    command,
+    configs,
+    evaluate,
+    events,
+    export,
+    models,
+    plots,
+    predict,
+    report,
+    scorecard,
+    ship,
+    study,
+    train,
+    transfer,
+)
 from nam.config import Config
 from nam.configs import Study, load_config, named_configs
 from nam.data import images, sources, svhn
@@ -139,6 +156,24 @@ def test_studies(record_property):
         told(load_config, name)
 
 
+def test_studies_and_starting_points_of_a_changed_file(record_property, tmp_path, monkeypatch):
+    path = tmp_path / "configs.json"
+    whole = resources.files("nam").joinpath(path.name).read_bytes()
+    monkeypatch.setattr(configs.resources, "files", lambda package: tmp_path)
+    another = st.sampled_from(["configs", "studies"]).flatmap(lambda part: VALUES.map(lambda v: {part: {"a": v}}))
+
+    @cases(record_property, 60, content=broken(whole) | another.map(lambda values: json.dumps(values).encode()))
+    def _(content):
+        path.write_bytes(content)
+        configs._named.cache_clear()
+        for name in told(named_configs) or ():
+            told(load_config, name)
+        for one in (told(configs.studies) or {}).values():
+            told(lambda one=one: [*one.each()])
+
+    configs._named.cache_clear()
+
+
 def test_command_lines(record_property):
     flags = [f"--{name.replace('_', '-')}" for name in Config.model_fields]
     words = st.sampled_from([*flags, *VALID["dataset"], "None", "3", "-1", "0.5", "1e400", "", "-", "--", "=", "--x=y"])
@@ -148,6 +183,17 @@ def test_command_lines(record_property):
         if {"--help", "-h"} & {*argv}:
             return
         told(command.parse, argv, "nam", "Trains.")
+
+
+@pytest.mark.parametrize("module", [evaluate, export, predict, report, ship, study])
+def test_command_lines_of_other_commands(record_property, module):
+    flags = [f"--{name.replace('_', '-')}" for name in module.Options.model_fields]
+    words = st.sampled_from([*flags, *named_configs(), "None", "3", "-1", "0.5", "1e400", "", "-", "--", "=", "--x=y"])
+
+    @cases(record_property, 60, argv=st.lists(words | st.text(max_size=8), max_size=5))
+    def _(argv):
+        if not {"--help", "-h"} & {*argv}:
+            told(command.options, module.Options, argv, "nam", "Does something.")
 
 
 def picture(mode, kind, size=(13, 9)):
@@ -267,6 +313,32 @@ def test_run_folders(record_property, finished, tmp_path, name):
         if found is not None and name == "dataset.json":
             assert all(isinstance(label, str) for label in found["classes"])
         told(ship.card, "model", [Run(folder)])
+
+
+MOVED = {"task": "cluttered", "canvas": 60, "distractors": 4, "digit_size": None, "images": 9, "deterministic": 0.5}
+READ = {"run": "a", "reading": "forward", "parameters": 9, "whole": 0.5, "digits": 0.6}
+
+
+@pytest.mark.parametrize(("name", "found", "use"), [
+    ("evaluation.json", {"split": "test", "windows": {"alone": [0.1, 0.2], "mean": [0.1, 0.3], "overlap": [0.2, 0.3]}},
+     lambda found: "windows" not in found or plots.by_look(found["windows"])),
+    ("transfer.json", {"test": [MOVED, {**MOVED, "canvas": None, "sampled": 0.4, "vote": 0.6, "votes": 10}]},
+     lambda found: [transfer.table(rows) for rows in found.values()]),
+    ("together.json", {"split": "test", "runs": [READ, READ], "together": {"whole": 0.7, "digits": 0.8}},
+     scorecard.together),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_findings_in_run_folders(record_property, tmp_path, name, found, use):
+    run = Run(tmp_path)
+    run.write(name, found)
+    whole = (tmp_path / name).read_bytes()
+    assert use(run.read(name))
+
+    @cases(record_property, 100, content=broken(whole) | VALUES.map(lambda value: json.dumps(value).encode()))
+    def _(content):
+        (tmp_path / name).write_bytes(content)
+        found = told(run.read, name)
+        if found is not None:
+            use(found)
 
 
 @pytest.mark.parametrize("group", ["train", "validation"])

@@ -34,7 +34,7 @@ def test_a_long_run_takes_no_more_as_it_goes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RecurrentAttention, "call", counted)
     monkeypatch.setattr(callbacks.Obey, "on_epoch_end", watched)
-    result = run(tmp_path, epochs=EPOCHS, train_size=256, execution={"jit": "on"})
+    result = run(tmp_path, epochs=EPOCHS, train_size=256, execution={"jit": "on", "no_pictures": False})
     assert result["epochs"] == EPOCHS == len(memory)
     assert np.median(memory[-20:]) < 1.05 * np.median(memory[10:30])
     assert max(files[10:]) <= files[10]

@@ -70,7 +70,7 @@ def odd(kind, folder):
 @pytest.mark.parametrize("kind", ["1×1", "4000×3000", "16-bit", "RGBA", "lying on its side"])
 def test_odd_images_are_seen_as_what_they_show(model_file, tmp_path, kind):
     file, pixels = odd(kind, tmp_path)
-    answer, (canvas, _) = predict.predict(view(models.load(model_file), "abc"), file)
+    answer, (canvas, *_) = predict.predict(view(models.load(model_file), "abc"), file)
     height, width = pixels.shape
     top, left = (40 - height) // 2, (60 - width) // 2
     expected = np.zeros((40, 60))
@@ -100,8 +100,31 @@ def test_looking_ends_early(model_file, tmp_path, rng):
     looker = view(models.load(model_file), "abc")
     whole, _ = predict.predict(looker, file)
     assert predict.predict(looker, file, exit_confidence=1.0)[0] == whole
-    early, (_, seen) = predict.predict(looker, file, exit_confidence=0.01)
-    assert early["looks"] == 1 and early["gaze"] == whole["gaze"][:1] and seen.patches.shape[1] == 1
+    early, looked = predict.predict(looker, file, exit_confidence=0.01)
+    assert early["looks"] == 1 and early["gaze"] == whole["gaze"][:1] and looked.seen.patches.shape[1] == 1
+
+
+def test_ink_on_paper_is_told_and_inverted(model_file, finished, tmp_path, rng, capsys):
+    digit = np.zeros((20, 20), "uint8")
+    digit[5:15, 8:12] = rng.integers(1, 256, (10, 4))
+    shown = {"bright": digit, "paper": 255 - digit}
+    ink = np.stack([np.zeros_like(digit)] * 3 + [digit], -1)  # black, on nothing
+    files = {name: str(save(tmp_path / f"{name}.png", pixels)) for name, pixels in {**shown, "clear": ink}.items()}
+    looker = view(models.load(model_file), "abc")
+    looked = {name: predict.predict(looker, file, invert=name != "bright")[1] for name, file in files.items()}
+    for name, seen in looked.items():
+        np.testing.assert_array_equal(seen.image, looked["bright"].image, name)
+        assert not seen.bright
+    run = str(finished[0])
+    for words, told in (
+        ([files["paper"]], "the image is bright for the greater part, and digits are bright on black: add --invert"),
+        ([files["paper"], files["bright"]], "1 of 2 images are bright"),
+        ([files["bright"], "--invert"], "leave --invert out"),
+    ):
+        assert predict.main([run, *words]) == 0 and told in capsys.readouterr().err
+    for words in ([files["paper"], "--invert"], [files["bright"]]):
+        assert predict.main([run, *words]) == 0 and "warning" not in capsys.readouterr().err
+    assert predict.main([str(model_file), files["paper"]]) == 0 and "warning" not in capsys.readouterr().err
 
 
 def test_pictures_and_films_are_written(model_file, tmp_path, rng):

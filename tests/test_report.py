@@ -5,6 +5,7 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from nam.config import Config
 from nam.configs import named_configs, studies
 from nam.errors import UserError
 from nam.events import Events
-from nam.results import KINDS, POLICIES, VOTE, Results, _pooled
+from nam.results import KINDS, POLICIES, VOTE, Results, _residual, _student
 from nam.runs import Run
 from tests.small import RESULT
 
@@ -161,7 +162,7 @@ def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
     cnn = table.loc["CNN"]
     assert cnn["deterministic"] == 0.6 and math.isnan(cnn["vote"]) and cnn["multiply_adds"] == 2000
     assert (cnn["milliseconds_1"], cnn["milliseconds_32"]) == pytest.approx((1.0, 0.1))
-    assert cnn["interval"] == pytest.approx(1.96 * (0.6 * 0.4 / 10_000) ** 0.5)
+    assert cnn["interval_deterministic"] == pytest.approx(1.96 * (0.6 * 0.4 / 10_000) ** 0.5)
     ram = table.loc["RAM, 6 looks, 12×12, 3 scales"]
     assert (ram["deterministic"], ram["vote"]) == pytest.approx((0.3, 0.6)) and math.isnan(ram["milliseconds_1"])
     text = report.of_comparison(results, "translated-60")
@@ -169,6 +170,7 @@ def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
         "96.66 % (Fang, Tian & Yang, epoch 96); 98.38 % (Mnih et al. 2014, another network)" in text
         and "| 9 of 20 " in text
     )
+    assert "92.61 % (Wu, Xu & Lee, 1.83 M parameters)" in report.of_comparison(results, "fashion")
     known = {(name, label) for name, plan in studies().items() for label in plan.labels().values()}
     assert {(name, label) for name, rows in published.everything()["comparisons"].items() for label in rows} <= known
 
@@ -208,8 +210,8 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
     table = results.comparison("recipe").set_index("label")  # on validation, as nothing is tested in a search
     assert table["deterministic"].iloc[0] == pytest.approx(0.3005) and table["seeds"].iloc[0] == 2
     # All rows have the deviation of seeds 0.001 apart; their differences with the first have none.
-    assert table["interval"].iloc[0] == pytest.approx(2.04 * 0.001 / 2**0.5 / 2**0.5, rel=0.01)
     for kind in ("deterministic", "sampled"):
+        assert table[f"interval_{kind}"].iloc[0] == pytest.approx(2.04 * 0.001 / 2**0.5 / 2**0.5, rel=0.01)
         verdicts = table[f"verdict_{kind}"]
         assert verdicts.iloc[0] == "reference" and verdicts["8 copies"] == "better"
         assert set(verdicts.drop(verdicts.index[0]).drop("8 copies")) == {"no difference"}
@@ -221,7 +223,7 @@ def test_rows_with_several_seeds_are_compared_with_the_first(results):
 def test_runs_of_further_seeds_count_as_runs(tmp_path):
     write(tmp_path, flat, flat, ["fashion"], seeds=(0, 1))
     (tmp_path / "fashion" / "simple-cnn_seed=0" / "result.json").unlink()
-    assert " 9 of 10 runs are finished." in report.of_comparison(Results(tmp_path), "fashion")
+    assert " 11 of 12 runs are finished." in report.of_comparison(Results(tmp_path), "fashion")
 
 
 def test_a_run_that_was_not_tested_is_no_system(tmp_path):
@@ -249,14 +251,22 @@ def test_verdicts_pair_the_seeds(tmp_path):
     write(tmp_path, vote, vote, ["recipe"])
     (tmp_path / "recipe" / "samples=2_seed=1" / "result.json").unlink()
     table = Results(tmp_path).comparison("recipe").set_index("label")
-    # Of the 30 rows but the first, 29 have two seeds; one of them differs by 0.02 between its own: 0.0002 in squares.
-    deviation = (0.0002 / (len(table) - 2)) ** 0.5
-    assert 2 * deviation < 0.02  # of one seed, and of two
     assert list(table.loc[["2 copies", "8 copies"], "verdict_sampled"]) == ["better"] * 2
-    rows = [(0.0, 0.05), (0.01, 0.10), (0.02, 0.02)]
-    small = pd.DataFrame(rows, ["first", "a", "b"], [0, 1])
-    between, freedom = _pooled(small - small.loc["first"])
-    assert freedom == 3 and between == pytest.approx((2 * 0.02**2 + 2 * 0.025**2) / 3)
+    # Means of rows 25, 55, 20 and of columns 10, 170 / 3, all but the last without.
+    small = pd.DataFrame([(0, 50), (10, 100), (20, 20), (30, math.nan)])
+    of_one, freedom = _residual(small)
+    assert freedom == 2 and of_one == pytest.approx(2 * ((5 / 3) ** 2 + (65 / 3) ** 2 + (70 / 3) ** 2) / 2)
+    assert math.isnan(_residual(small[[0]])[0])
+
+
+def test_one_in_twenty_equal_rows_is_told_apart(rng):
+    apart = []
+    for _ in range(400):
+        table = pd.DataFrame(rng.normal(size=(8, 2)) + rng.normal(size=2))  # what equal seeds share does not count
+        of_one, freedom = _residual(table)
+        more = (table - table.loc[0]).mean(axis=1)[1:]
+        apart.append(more.abs() > _student(freedom + 1) * (2 * of_one / 2) ** 0.5)
+    assert 0.02 < np.mean(apart) < 0.08
 
 
 def test_the_size_of_the_canvas_is_drawn_for_each_kind_of_model(logs):

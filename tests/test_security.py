@@ -197,6 +197,19 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_at_once(tmp_path, monkey
         svhn.crops(path)
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MAX_UNPACKED", 2**19), ("MAX_LISTED", 100)])
+def test_an_archive_of_too_many_small_files_is_refused(tmp_path, monkeypatch, limit, most):
+    monkeypatch.setattr(svhn, limit, most)
+    path, part = tmp_path / "train.tar.gz", write(tmp_path / "part", [[(3, 10, 5, 8, 20)]])
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(part / svhn.STRUCT, f"train/{svhn.STRUCT}")
+        for i in range(2000):  # 512 bytes each, of which two pages are left in the file
+            archive.addfile(tarfile.TarInfo(f"train/{i}.png"))
+    assert path.stat().st_size < 50_000
+    with pytest.raises(UserError, match=r"cannot read .*holds more than any part of format 1"):
+        svhn.crops(path)
+
+
 def test_a_long_name_in_an_archive_is_not_unpacked(tmp_path, monkeypatch):
     part, path = write(tmp_path / "train", [[(1, 5, 5, 10, 20)]]), tmp_path / "bomb.tar.gz"
     monkeypatch.setattr(svhn, "MAX_BYTES", 2**20)

@@ -51,6 +51,7 @@ def test_the_best_of_two_seeds_is_shipped_with_its_card_and_found_by_its_name(tw
     for share in (*tested, np.mean(tested)):
         assert f"{share:.2%}" in card
     assert f"± {100 * np.std(tested, ddof=1):.2f}" in card and "{" not in card
+    assert re.search(r"\nmodel ram, .*, hidden 16, samples 2, .*, learning_rate 0\.0005, .*\.\n", card)
     # What the card says was trained is what was trained.
     words = re.search(r"`python -m nam.train (.*)`", card)[1].split()
     assert command.parse(words, "", "")[0].resolved("digits") == two[1].config()

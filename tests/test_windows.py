@@ -62,6 +62,21 @@ def test_an_evaluation_tells_each_look_and_how_well_its_window_lies(folder, caps
     assert "overlap of its window with the target" in capsys.readouterr().out
 
 
+def test_a_folder_that_does_not_say_where_to_look_trains_by_its_classes_alone(tmp_path, rng, capsys):
+    for name, level in (("dark", 60), ("bright", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(level - 50, level + 50, (24, 24)).astype("uint8")
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    fields = dict(model="edram", epochs=1, hidden=32, glimpses=2, bandwidth=14, batch_size=8)
+    run(tmp_path, dataset=f"folder:{tmp_path / 'photos'}", task="original", canvas=None, **fields)
+    folder = tmp_path / "runs" / "run"
+    assert history(Run(folder))["localisation"] == [0] and history(Run(folder))["classification"][0] > 0
+    evaluate.main([str(folder), "--plots"])
+    windows = json.loads((folder / "evaluation.json").read_text())["windows"]
+    assert windows.keys() == {"alone", "mean"} and "overlap" not in capsys.readouterr().out
+
+
 def test_the_reader_reads_few_and_many_images_alike(folder):
     model, split = load(folder / MODEL), data.load(Run(folder).config()).test
     reader = Reader(model)
@@ -93,4 +108,5 @@ def test_windows_are_drawn_where_they_lie(rng):
 
 def test_what_numbers_have_no_accuracy_of_has_no_panel():
     assert len(plots.by_look({"overlap": [0.5, 0.6]}).axes) == 1
+    assert len(plots.by_look({"alone": [0.1, 0.2], "mean": [0.1, 0.3]}).axes) == 1
     assert len(plots.by_look({"overlap": [0.5, 0.6], "alone": [0.1, 0.2], "mean": [0.1, 0.3]}).axes) == 2

@@ -28,10 +28,11 @@ def overlap(thetas: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def overlaps(thetas: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np.ma.MaskedArray:
-    """The overlap `(n, looks)` of each window with its target, masked where there is nothing to frame.
+    """The overlap `(n, looks)` of each window with its target, masked where there is nothing to frame but the image.
 
     `thetas` is `(n, looks, 6)`; boxes `(n, 4)`, or `(n, targets, 4)`, each looked at for looks / targets times.
     """
     boxes = boxes.reshape(len(boxes), -1, 4)
     frames = framing(boxes.repeat(thetas.shape[1] // boxes.shape[1], axis=1), height, width)
-    return np.ma.array(overlap(thetas, frames), mask=frames[..., 0] == 0)
+    nothing, image = frames[..., 0] == 0, (frames == [1, 0, 0, 0, 1, 0]).all(-1)
+    return np.ma.array(overlap(thetas, frames), mask=nothing | image)

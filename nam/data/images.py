@@ -55,6 +55,7 @@ class Placed(NamedTuple):
     pixels: np.ndarray  # (height, width, channels) uint8
     corner: tuple[int, int]  # (x, y) of its upper left corner on the canvas
     zoom: tuple[float, float]  # pixels of the canvas per pixel of the file, across and down, 1 at most
+    bright: bool  # whether the greater part of the file is
 
 
 def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -81,12 +82,12 @@ def find(root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return np.array([path for paths in found.values() for path in paths], dtype=object), labels, tuple(found)
 
 
-def place(path, shape: tuple[int, int, int]) -> Placed:
+def place(path, shape: tuple[int, int, int], invert: bool = False) -> Placed:
     """The image of a file on a canvas of `shape`, `(height, width, channels)`; shrunk if it is larger.
 
-    Raises `UserError` if the file is not a whole image.
+    Raises `UserError` if the file is not a whole image. `invert` makes ink on paper bright on black.
     """
-    canvas, pixels, zoom = np.zeros(shape, "uint8"), decode(path, shape[-1]), (1.0, 1.0)
+    canvas, pixels, zoom = np.zeros(shape, "uint8"), decode(path, shape[-1], invert), (1.0, 1.0)
     if pixels.shape[0] > shape[0] or pixels.shape[1] > shape[1]:
         image = Image.fromarray(pixels.squeeze(-1) if shape[-1] == 1 else pixels)
         image.thumbnail((shape[1], shape[0]), Image.Resampling.BOX)
@@ -94,7 +95,7 @@ def place(path, shape: tuple[int, int, int]) -> Placed:
         pixels = np.asarray(image).reshape(image.height, image.width, shape[-1])
     top, left = ((whole - part) // 2 for whole, part in zip(shape[:2], pixels.shape[:2], strict=True))
     canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return Placed(canvas, (left, top), zoom)
+    return Placed(canvas, (left, top), zoom, bool(np.median(pixels) > 127))
 
 
 def resized(images: np.ndarray, side: int) -> np.ndarray:
@@ -105,8 +106,8 @@ def resized(images: np.ndarray, side: int) -> np.ndarray:
     )[..., None]
 
 
-def decode(path, channels: int) -> np.ndarray:
-    """The pixels of an image file, `(height, width, channels)` uint8.
+def decode(path, channels: int, invert: bool = False) -> np.ndarray:
+    """The pixels of an image file, `(height, width, channels)` uint8; `invert` makes black white and white black.
 
     16-bit images keep their upper eight bits; what is transparent becomes black. Raises `UserError` if the file is
     not a whole image.
@@ -116,9 +117,10 @@ def decode(path, channels: int) -> np.ndarray:
             image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
         elif "A" in image.mode or "transparency" in image.info:
             image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white" if invert else "black"), image)
         image = image.convert("L" if channels == 1 else "RGB")
-        return np.asarray(image).reshape(image.height, image.width, channels)
+        pixels = np.asarray(image).reshape(image.height, image.width, channels)
+        return 255 - pixels if invert else pixels
 
 
 def _head(path) -> tuple[int, int, bool]:

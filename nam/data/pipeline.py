@@ -12,8 +12,8 @@ from nam.data.boxes import framing
 from nam.data.sources import Examples
 from nam.errors import UserError
 
-# The first word of every seed: what is drawn for one purpose is independent of the others, and what is drawn for
-# validation and test is the same whatever the seed of the run, which but chooses the digits that validate.
+# The first word of every seed: what images are drawn from for one purpose is not what they are for another, and for
+# validation and test the same whatever the seed of the run, which but chooses the digits that validate.
 TRAIN, ORDER, VALIDATION, TEST = range(4)
 BLOCK = 128  # images that one generator draws where a split is always the same
 # How Keras draws batches while a step is computed: with more than one worker it does without the autotuning of tf.data,

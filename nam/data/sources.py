@@ -261,15 +261,16 @@ def _bundled(config: Config) -> Source:
 
 
 def _folder(config: Config) -> Source:
-    """A folder of one sub-folder per class: a tenth of each class validates, another tenth tests."""
+    """A folder of one sub-folder per class: a tenth of each class tests, always the same; another tenth validates."""
     root = user_path(config.dataset[len(FOLDER) :])
     paths, labels, classes = find(root)
-    rng = np.random.default_rng(config.seed)
+    fixed, rng = np.random.default_rng(0), np.random.default_rng(config.seed)
     splits = ([], [], [])  # test, validation, train
     for label in range(len(classes)):
-        members = rng.permutation(np.flatnonzero(labels == label))
+        members = fixed.permutation(np.flatnonzero(labels == label))
         tenth = max(1, int(len(members) * VALIDATION_SHARE))
-        for split, part in zip(splits, np.split(members, [tenth, 2 * tenth]), strict=True):
+        others = rng.permutation(members[tenth:])
+        for split, part in zip(splits, (members[:tenth], others[:tenth], others[tenth:]), strict=True):
             split.extend(part)
     # Only the task that shows images as they are may also shrink them to its canvas.
     images = Folder.of(paths, config.canvas if config.task == "original" else None)

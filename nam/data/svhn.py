@@ -102,7 +102,8 @@ def _kept(cache: Path, key: str) -> tuple[Numbers, Numbers] | None:
 def crops(path: Path) -> Numbers:
     """The crops of a part: the square around all digits and 30 % more, grey, `SIDE` pixels wide.
 
-    Numbers of more than five digits are left out, and so are missing images, with one warning that counts them.
+    Numbers of more than five digits, or with one outside of the image, are left out, and so are missing images, with
+    one warning that counts them.
 
     Raises:
         UserError: If the part has no `digitStruct.mat`, or that or an image cannot be read.
@@ -112,13 +113,17 @@ def crops(path: Path) -> Numbers:
         short = [entry for entry in listed if len(entry.labels) <= LONGEST]
         boxes = {entry.name: entry.boxes for entry in short}
         # In the order of the archive: to go back in one is to unpack it from its start.
-        cropped = {
+        found = {
             name: crop(decode(image(), 1)[..., 0], boxes[name]) for name, image in members.items() if name in boxes
         }
+    cropped = {name: cut for name, cut in found.items() if cut is not None}
     there = [entry for entry in short if entry.name in cropped]
-    gone, long = len(short) - len(there), len(listed) - len(short)
-    if gone or long:
-        told = [f"{gone:,} images are missing"] * bool(gone) + [f"{long:,} numbers are too long"] * bool(long)
+    left_out = {
+        "images are missing": len(short) - sum(entry.name in found for entry in short),
+        "numbers are too long": len(listed) - len(short),
+        "numbers lie outside of their images": len(found) - len(cropped),
+    }
+    if told := [f"{count:,} {what}" for what, count in left_out.items() if count]:
         print(f"warning: {path}: {' and '.join(told)}: left out", flush=True)
     if not there:
         raise UserError(f"{path} holds none of the images that its {STRUCT} lists: unpack the whole archive.")
@@ -129,14 +134,16 @@ def crops(path: Path) -> Numbers:
     return Numbers(np.stack(images)[..., None], ended(np.array(labels), lengths), np.array(boxes, "float32"))
 
 
-def crop(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def crop(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The square `(SIDE, SIDE)` around the boxes `(digits, 4)` of a grey image, and the boxes in it.
 
-    What of a box lies outside of the image is cut off; what of the square does shows the image's edge.
+    What of a box lies outside of the image is cut off; `None` if nothing of it is left. What of the square lies outside
+    shows the image's edge.
     """
     size = np.array(image.shape[::-1], "float32")
-    low = np.clip(boxes[:, :2], 0, size - 1)
-    high = np.clip(boxes[:, :2] + boxes[:, 2:], low + 1, size)
+    low, high = np.clip(boxes[:, :2], 0, size), np.clip(boxes[:, :2] + boxes[:, 2:], 0, size)
+    if (low >= high).any():
+        return None
     first, last = low.min(0), high.max(0)
     side = MARGIN * (last - first).max()
     if side**2 > MAX_PIXELS:

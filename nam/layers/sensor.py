@@ -1,6 +1,5 @@
 """The glimpse sensor: square patches of an image around a location, fine in the middle and coarse around it."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from nam.config import MAX_FACTOR, check_choices
 
 # A table costs about this many nanoseconds per pixel of the image, a window one per pixel of its own.
 TABLE_COST = 4
+BLOCK = 4  # pixels that are summed at once to make it
 
 
 class View(NamedTuple):
@@ -207,19 +207,22 @@ def _levels(pixels, white: int):
 def _cumsum(levels, axis: int):
     """Sums along an axis, which grows to a whole number of blocks: XLA's own takes length² additions on a processor.
 
-    The sum of the blocks before is added to the first element of a block, not to the block's sums: what comes last is
-    computed anew for every read, if XLA finds it cheap.
+    So only a block is summed by it, and the sums of blocks again in blocks. The sum of the blocks before is added to
+    the first element of a block, not to the block's sums: what comes last is computed anew for every read, if XLA finds
+    it cheap.
     """
     size = levels.shape[axis]
-    block = math.isqrt(size - 1) + 1
-    blocks = -(-size // block)
+    if size <= BLOCK:
+        return ops.cumsum(levels, axis=axis)
+    blocks = -(-size // BLOCK)
     before, after = levels.shape[1:axis], levels.shape[axis + 1 :]
-    levels = ops.pad(levels, [(0, blocks * block - size if a == axis else 0) for a in range(len(levels.shape))])
-    levels = ops.reshape(levels, (-1, *before, blocks, block, *after))
-    totals = ops.sum(levels, axis=axis + 1, keepdims=True)
-    first = ops.reshape(ops.arange(block, dtype="int32") == 0, (block, *[1] * len(after)))
-    levels += ops.where(first, ops.cumsum(totals, axis=axis) - totals, 0)
-    return ops.reshape(ops.cumsum(levels, axis=axis + 1), (-1, *before, blocks * block, *after))
+    levels = ops.pad(levels, [(0, blocks * BLOCK - size if a == axis else 0) for a in range(len(levels.shape))])
+    levels = ops.reshape(levels, (-1, *before, blocks, BLOCK, *after))
+    totals = ops.sum(levels, axis=axis + 1)
+    earlier = _cumsum(totals, axis)[(*[slice(None)] * axis, slice(blocks))] - totals
+    first = ops.reshape(ops.arange(BLOCK, dtype="int32") == 0, (BLOCK, *[1] * len(after)))
+    levels += ops.where(first, ops.expand_dims(earlier, axis + 1), 0)
+    return ops.reshape(ops.cumsum(levels, axis=axis + 1), (-1, *before, blocks * BLOCK, *after))
 
 
 def _pixels(view: View, y, x):

@@ -160,7 +160,8 @@ def test_a_folder_is_streamed_and_split_by_class(folder):
     batch = splits.train.batch(0)
     assert batch.images.shape == (4, 21, 20, 3) and batch.images.any()
     other = load(f"folder:{folder}", batch_size=4, seed=1)
-    assert set(other.test.examples.images.paths) != paths[2]
+    assert set(other.test.examples.images.paths) == paths[2]  # none of which any seed trains on
+    assert set(other.validation.examples.images.paths) != paths[1]
 
 
 def test_a_canvas_shrinks_the_images_of_a_folder(folder):

@@ -126,6 +126,15 @@ def test_odd_numbers(tmp_path, capsys):
     np.testing.assert_allclose([x + w / 2, y + h / 2], [32, 32], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "box", [(200, 5, 10, 20), (-50, 5, 10, 20), (10, 100, 8, 20), (10, -20, 8, 20), (10, 5, 0, 20)]
+)
+def test_a_number_with_a_digit_outside_of_its_image_is_left_out(tmp_path, capsys, box):
+    found = svhn.crops(write(tmp_path / "train", [[(3, 10, 5, 8, 20)], [(2, 10, 5, 8, 20), (4, *box)]]))
+    assert numbers_of(found) == ["3"]
+    assert "1 numbers lie outside of their images: left out" in capsys.readouterr().out
+
+
 def test_broken_parts_are_told_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="has no digitStruct.mat"):
         svhn.crops(write(tmp_path / "none", [[(1, 1, 1, 5, 5)]], struct=False))

@@ -1,3 +1,4 @@
+import math
 import warnings
 
 import keras
@@ -7,9 +8,11 @@ import pytest
 from nam import losses
 from nam.config import Config
 from nam.configs import load_config
+from nam.data import Spec
 from nam.data.boxes import framing
+from nam.data.sequences import TARGETS
 from nam.errors import UserError
-from nam.models import EDRAM, load
+from nam.models import EDRAM, build, load
 from nam.models.edram import _means, _shrunk
 from tests.models.test_cost import operations
 from tests.small import JIT
@@ -34,16 +37,24 @@ def compiled(jit=JIT, **values):
     return model
 
 
+def named(name, side, targets=1):
+    """The model of a config of `configs.json`."""
+    return build(load_config(name), Spec(side, side, 1, tuple("0123456789") + ("end",) * (targets > 1), targets))
+
+
+def trainable(model):
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def test_has_the_published_size():
-    model = EDRAM()
-    model.build((None, 100, 100, 1))
-    assert model.count_params() == 10_766_368  # the paper says 11 million, its code without statistics 10.7
-    small = EDRAM(hidden=160)
-    small.build((None, 100, 100, 1))
-    assert small.cost(100, 100).multiply_adds < 0.1 * model.cost(100, 100).multiply_adds
-    large = EDRAM(bandwidth=34)
-    large.build((None, 54, 54, 1))
-    assert large.count_params() == model.count_params()  # both windows end in 4 × 4 places
+    model = named("edram", 100)
+    assert (model.glimpses, model.config["bandwidth"]) == (6, 26)
+    assert model.count_params() == 10_766_368  # the paper says 11 million
+    assert trainable(model) == 10_720_544  # and its code 10.7, without statistics
+    small = named("edram-small", 100)
+    assert small.cost(100, 100).multiply_adds == pytest.approx(0.1 * model.cost(100, 100).multiply_adds, rel=0.05)
+    large = named("svhn", 54, TARGETS)
+    assert trainable(large) == trainable(model) + 1025  # the class of the end; both windows end in 4 × 4 places
 
 
 def test_tells_what_it_looked_through(data):
