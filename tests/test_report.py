@@ -154,7 +154,7 @@ def test_a_sweep_tells_the_last_epoch_and_a_comparison_the_best(tmp_path):
 
 
 def test_a_comparison_sets_rows_beside_the_published(logs, tmp_path):
-    prices = {"translated-60": {"cnn_epochs=25_seed=0": {"1": [0.002, 0.001], "32": [0.0001]}}, "machine": {}}
+    prices = {"translated-60": {"cnn_seed=0": {"1": [0.002, 0.001], "32": [0.0001]}}, "machine": {}}
     (tmp_path / "models.json").write_text(json.dumps(prices))
     results = Results(logs, prices=tmp_path / "models.json")
     table = results.comparison("translated-60").set_index("label")
