@@ -147,7 +147,7 @@ class Results:
                 **{kind: group[f"{split}{kind}"].mean() for kind in (*KINDS, *PARTS)},
                 **{f"interval_{kind}": widths[label] for kind, widths in intervals.items()},
                 **{name: group[f"cost_{name}"].mean() if f"cost_{name}" in group else math.nan for name in COST},
-                "core_seconds": group["core_seconds"].mean(),
+                **group[["core_seconds", "core_hours"]].mean().to_dict(),
                 "trained": group["trained_epochs"].mean(), "best": group["best_epoch"].mean(),
                 **self._price(study, group.index[0]),
             })  # fmt: skip
@@ -245,7 +245,8 @@ def _row(label: str, config: Config, folder: Path, best: bool, seconds_per_image
                     "another copy, or remove the run and train it anew."
                 )
         validation = validation | {kind: values[-1] for kind, values in curves.items()}
-    seconds = min(history.get("seconds") or [result.get("seconds", {}).get("per_epoch", math.nan)])
+    grown = min(config.curriculum_epochs, config.epochs - 1) if config.curriculum else 0  # smaller images are quicker
+    seconds = min(history.get("seconds", [])[grown:] or [result.get("seconds", {}).get("per_epoch", math.nan)])
     per_epoch = seconds_per_image * (run.read("dataset.json") or {}).get("train", math.nan)
     found = published.find(config)
     curve = found.curve if found else ()

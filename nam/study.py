@@ -26,7 +26,9 @@ DESCRIPTION = (
     "Trains every run of the studies named (`all`: of all), each in a process of its own, and leaves them under "
     "LOGS/STUDY. What is finished is skipped, what was interrupted goes on, and what fails does not stop the rest."
 )
-
+# Work for each pixel of an image, from measured times; another model counts as one that looks.
+PER_PIXEL = {"fc": 3e2, "cnn": 1.5e3, "simple-cnn": 1e4, "self-attention": 1.2e4, "keras-cnn": 2e4}
+STOPPED_AFTER = 40  # epochs, about, where patience ends a run
 
 Engine = Callable[[Config, Execution], str | None]  # trains a run; returns why it failed, if it did
 
@@ -69,11 +71,14 @@ class Task(NamedTuple):
 
     @property
     def work(self) -> float:
-        """How long it takes, in some unit: looks that are computed, and pixels that they read."""
+        """How long it takes, about, in some unit: looks that are computed, and pixels that they read."""
         config = self.config
-        images = config.epochs * (config.train_size or 54_000)
-        if config.model != "ram":
-            return images * 3e3 * (config.canvas or 100) ** 2
+        epochs = min(config.epochs, STOPPED_AFTER) if config.patience else config.epochs
+        images = epochs * (config.train_size or 54_000)
+        if config.model in PER_PIXEL:
+            return images * PER_PIXEL[config.model] * (config.canvas or 100) ** 2
+        if config.model == "edram":
+            return images * 0.7 * config.glimpses * config.bandwidth**2 * config.hidden**2
         look = 3e5 + 128 * config.bandwidth**2 * config.scales
         # All else takes about as long as one more look, and one more copy.
         return images * (config.samples + 1) * (config.glimpses + 1) * look
